@@ -1,0 +1,1 @@
+"""Outside testimony: Solana memos and their verification."""

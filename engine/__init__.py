@@ -1,0 +1,1 @@
+"""The deciding machine: chain readers, detection, and the projections that rebuild its state."""

@@ -1,0 +1,1 @@
+"""The words: claims, entries, payload types, proofs, views, errors and the one codec. Imports nothing of ours from above."""

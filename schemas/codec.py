@@ -1,0 +1,87 @@
+"""The one codec: MessagePack in exactly one encoding (docs/format.md, section 1).
+
+    encode({"b": 1, "a": [True, None]})  ->  82 a1 61 92 c3 c0 a1 62 01
+
+Decoding accepts bytes only if they are what encoding the result gives: `msgspec` reads leniently (long forms of
+integers, unsorted maps, doubled keys), so what was read is written again and compared.
+"""
+
+import math
+from typing import Any, TypeVar
+
+import msgspec
+
+from decision_dna.schemas.errors import Malformed
+
+T = TypeVar("T")
+
+DEPTH_MAX = 32
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_any = msgspec.msgpack.Decoder()
+
+encode = _encoder.encode
+"""Canonical bytes of a value whose Structs declare their fields in canonical order (payload types are checked for it)."""
+
+
+def decode(data: bytes) -> Any:
+    """Any canonical value: nil, bool, int, finite double, text, bytes, list, dict with text keys.
+
+    Raises Malformed for everything else.
+    """
+    value = _read(_any, data)
+    check_plain(value)
+    if _encoder.encode(value) != data:
+        raise Malformed("not in the one encoding: encoding it again gives other bytes")
+    return value
+
+
+def decode_as(decoder: "msgspec.msgpack.Decoder[T]", data: bytes) -> T:
+    """A typed value, canonical and exact. Raises Malformed."""
+    value = _read(decoder, data)
+    if _encoder.encode(value) != data:
+        raise Malformed("not in the one encoding: encoding it again gives other bytes")
+    return value
+
+
+def check_plain(value: Any, depth: int = DEPTH_MAX) -> None:
+    """Raise Malformed unless the value has a canonical form: finite doubles, text keys, integers of 64 bits, no deeper than `DEPTH_MAX`."""
+    if depth < 0:
+        raise Malformed(f"nested deeper than {DEPTH_MAX}")
+    match value:
+        case None | bool() | bytes():
+            return
+        case str():
+            check_text(value)
+        case int():
+            if not -(2**63) <= value < 2**64:
+                raise Malformed("an integer of more than 64 bits")
+        case float():
+            if not math.isfinite(value):
+                raise Malformed("a double that is not finite")
+        case list():
+            for item in value:
+                check_plain(item, depth - 1)
+        case dict():
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    raise Malformed("a map key that is not text")
+                check_text(key)
+                check_plain(item, depth - 1)
+        case _:
+            raise Malformed(f"a {type(value).__name__} has no canonical form")
+
+
+def check_text(text: str) -> None:
+    """Raise Malformed for a text with lone surrogates, which UTF-8 cannot hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Malformed("text that is not valid Unicode") from None
+
+
+def _read(decoder: "msgspec.msgpack.Decoder[T]", data: bytes) -> T:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
+        raise Malformed(f"not MessagePack of the expected shape: {error}") from None

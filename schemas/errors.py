@@ -1,0 +1,110 @@
+"""Every error that may leave this system, drawn as the tree that it is.
+
+    LedgerError
+    ├── BadInput              the caller's bytes or words are wrong            400
+    │   ├── Malformed         not in the one encoding, or of the wrong shape   400
+    │   ├── TooLarge          past a size of the format                        413
+    │   └── UnknownType       no payload type of that name and schema          422
+    ├── Refused               well formed, but not allowed                     403
+    ├── NotFound              no such event, stream, tile or size              404
+    ├── Conflict              it contradicts what stands                       409
+    │   ├── IdConflict        the id is taken by other content                 409
+    │   └── StreamMoved       the stream is not at the expected position       409
+    ├── ProofRejected         a proof, note or piece of evidence does not hold 422
+    ├── Busy                  the queue is full: try again later               503
+    ├── Unavailable           the ledger is closed, or its writer has stopped  503
+    ├── CannotOpen            start-up refused, and why                        503
+    ├── StoreFailed           a write did not succeed: stops the writer        503
+    └── InvariantBroken       our own arithmetic is wrong: stops the writer    500
+
+Bad input raises, bad arithmetic crashes: nothing but a `LedgerError` leaves a decoder.
+"""
+
+
+class LedgerError(Exception):
+    """The root of the tree; its text is one sentence for a person."""
+
+
+class BadInput(LedgerError):
+    """The caller's bytes or words are wrong."""
+
+
+class Malformed(BadInput):
+    """Not in the one encoding, or not of the shape that its type demands."""
+
+
+class TooLarge(BadInput):
+    """Past a size limit of the format."""
+
+
+class UnknownType(BadInput):
+    """There is no payload type of that name and schema."""
+
+
+class Refused(LedgerError):
+    """Well formed, but not allowed: by policy, key, origin or clock."""
+
+
+class NotFound(LedgerError):
+    """No such event, stream, tile or size in the visible log."""
+
+
+class Conflict(LedgerError):
+    """It contradicts what stands in the log."""
+
+
+class IdConflict(Conflict):
+    """The (source, id) is taken by other content."""
+
+
+class StreamMoved(Conflict):
+    """The stream is not at the position that the caller expected."""
+
+
+class ProofRejected(LedgerError):
+    """A proof, signed note or piece of evidence does not hold."""
+
+
+class Busy(LedgerError):
+    """The queue in front of the writer is full."""
+
+
+class Unavailable(LedgerError):
+    """The ledger is closed, or an earlier error stopped its writer."""
+
+
+class CannotOpen(LedgerError):
+    """Start-up refused; `reason` is the short name of the refusal."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class StoreFailed(LedgerError):
+    """A write to disk did not succeed; whether it is stored is unknown."""
+
+
+class InvariantBroken(LedgerError):
+    """Our own arithmetic is wrong. Never caught to go on."""
+
+
+HTTP_STATUS: dict[type[LedgerError], int] = {
+    BadInput: 400,
+    TooLarge: 413,
+    UnknownType: 422,
+    Refused: 403,
+    NotFound: 404,
+    Conflict: 409,
+    ProofRejected: 422,
+    Busy: 503,
+    Unavailable: 503,
+    CannotOpen: 503,
+    StoreFailed: 503,
+    InvariantBroken: 500,
+}
+
+
+def http_status(error: LedgerError) -> int:
+    """The HTTP status of an error: that of its nearest branch in `HTTP_STATUS`."""
+    return next(HTTP_STATUS[branch] for branch in type(error).__mro__ if branch in HTTP_STATUS)

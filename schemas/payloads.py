@@ -1,0 +1,150 @@
+"""Payload types: the registry in which each family declares its words, once.
+
+    @payload_type("detection.sandwich", schema=1)
+    class Sandwich(Payload, frozen=True): ...
+
+A payload is a map with exactly the declared fields (docs/format.md, section 1); fields stand in alphabetical order,
+so that writing a Struct gives the canonical bytes without sorting. Types whose first word is `x` are foreign: any
+JSON object. Strict at append, tolerant in time: an older schema is raised to the newest on reading by pure upcasters.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from decision_dna.schemas import codec
+from decision_dna.schemas.errors import InvariantBroken, Malformed, TooLarge, UnknownType
+
+PAYLOAD_BYTES_MAX = 262_144
+OPEN_FAMILIES = ("ledger", "anchor")
+OPEN_TYPES = frozenset({"engine.state", "engine.session", "route.draw_key"})
+FOREIGN_FAMILY = "x"
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every payload and of every record inside one: exact fields, no defaults."""
+
+
+P = TypeVar("P", bound=type[Payload])
+
+
+class PayloadKind:
+    """One (type, schema): its Struct with the decoders made once."""
+
+    def __init__(self, name: str, schema: int, struct: type[Payload]) -> None:
+        self.name, self.schema, self.struct = name, schema, struct
+        self.from_json = msgspec.json.Decoder(struct)
+        self.from_msgpack = msgspec.msgpack.Decoder(struct)
+
+
+_kinds: dict[tuple[str, int], PayloadKind] = {}
+_newest: dict[str, int] = {}
+_upcasters: dict[tuple[str, int], Upcaster] = {}
+
+
+def payload_type(name: str, *, schema: int) -> Callable[[P], P]:
+    """Class decorator: register a Struct as the payload of `name` at `schema`. Fields must stand in alphabetical order."""
+
+    def register(struct: P) -> P:
+        check_canonical_fields(struct)
+        if (name, schema) in _kinds:
+            raise InvariantBroken(f"{name} schema {schema} is declared twice")
+        _kinds[name, schema] = PayloadKind(name, schema, struct)
+        _newest[name] = max(schema, _newest.get(name, 0))
+        return struct
+
+    return register
+
+
+def upcaster(name: str, *, from_schema: int) -> Callable[[Upcaster], Upcaster]:
+    """Decorator: a pure function from the fields of `from_schema` to those of the next schema."""
+
+    def register(function: Upcaster) -> Upcaster:
+        _upcasters[name, from_schema] = function
+        return function
+
+    return register
+
+
+def check_canonical_fields(struct: type[Payload]) -> None:
+    """Raise InvariantBroken unless every field name stands in alphabetical order and none has a default."""
+    names = struct.__struct_fields__
+    if list(names) != sorted(names):
+        raise InvariantBroken(f"{struct.__name__}: fields must stand in alphabetical order, have {names}")
+    if struct.__struct_defaults__:
+        raise InvariantBroken(f"{struct.__name__}: a payload field has no default")
+
+
+def is_open(type_name: str) -> bool:
+    """Whether the payload stands in the entry itself, readable by everyone and never erasable."""
+    return type_name.partition(".")[0] in OPEN_FAMILIES or type_name in OPEN_TYPES
+
+
+def is_foreign(type_name: str) -> bool:
+    """Whether the type belongs to someone else: `x.…`, any JSON object."""
+    return type_name.partition(".")[0] == FOREIGN_FAMILY
+
+
+def known_types() -> list[tuple[str, int]]:
+    """Every declared (type, schema), sorted."""
+    return sorted(_kinds)
+
+
+def newest_schema(type_name: str) -> int:
+    """The schema that a submission without one means. Raises UnknownType."""
+    if is_foreign(type_name):
+        return 1
+    if type_name not in _newest:
+        raise UnknownType(f"no payload type {type_name!r} (foreign events are named x.…)")
+    return _newest[type_name]
+
+
+def kind_of(type_name: str, schema: int) -> PayloadKind:
+    """The declared type. Raises UnknownType."""
+    kind = _kinds.get((type_name, schema))
+    if kind is None:
+        raise UnknownType(f"no payload type {type_name!r} with schema {schema} (foreign events are named x.…)")
+    return kind
+
+
+def payload_from_json(type_name: str, schema: int, text: bytes) -> bytes:
+    """Canonical payload bytes of a JSON object, checked against its type. Raises Malformed, TooLarge, UnknownType."""
+    try:
+        if is_foreign(type_name):
+            value = msgspec.json.decode(text, type=dict[str, Any])
+            codec.check_plain(value)
+        else:
+            value = kind_of(type_name, schema).from_json.decode(text)
+        data = codec.encode(value)
+    except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
+        raise Malformed(f"payload of {type_name}: {error}") from None
+    if len(data) > PAYLOAD_BYTES_MAX:
+        raise TooLarge(f"payload of {len(data)} bytes, at most {PAYLOAD_BYTES_MAX}")
+    return data
+
+
+def check_payload(type_name: str, schema: int, data: bytes) -> None:
+    """Raise Malformed, TooLarge or UnknownType unless the bytes are a canonical payload of the type."""
+    if len(data) > PAYLOAD_BYTES_MAX:
+        raise TooLarge(f"payload of {len(data)} bytes, at most {PAYLOAD_BYTES_MAX}")
+    if is_foreign(type_name):
+        if not isinstance(codec.decode(data), dict):
+            raise Malformed(f"payload of {type_name}: a foreign payload is an object")
+    else:
+        codec.decode_as(kind_of(type_name, schema).from_msgpack, data)
+
+
+def decode_payload(type_name: str, schema: int, data: bytes) -> Payload | dict[str, Any]:
+    """The payload at the newest schema of its type, raised by upcasters where it is older; foreign ones as a dict."""
+    if is_foreign(type_name):
+        value: dict[str, Any] = codec.decode(data)
+        return value
+    if schema == newest_schema(type_name):
+        return codec.decode_as(kind_of(type_name, schema).from_msgpack, data)
+    fields: dict[str, Any] = codec.decode(data)
+    for older in range(schema, _newest[type_name]):
+        fields = _upcasters[type_name, older](fields)
+    return msgspec.convert(fields, kind_of(type_name, _newest[type_name]).struct)

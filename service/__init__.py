@@ -1,0 +1,1 @@
+"""The running thing: command line, HTTP, streams, settings, wiring."""
