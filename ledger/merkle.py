@@ -67,8 +67,12 @@ class Frontier(msgspec.Struct, frozen=True):
         return cls(size, tuple(nodes))
 
 
-def extend(frontier: Frontier, leaves: Sequence[bytes], made: dict[Node, bytes] | None = None) -> Frontier:
-    """The frontier after more leaf hashes. Subtrees completed at heights 8, 16, … are put into `made` if given.
+Rows = list[tuple[int, list[bytes]]]
+"""By height: the index of a row's first node, and its nodes."""
+
+
+def extend(frontier: Frontier, leaves: Sequence[bytes], rows: Rows | None = None) -> Frontier:
+    """The frontier after more leaf hashes. If `rows` is given, every node that was made or joined goes there, height by height.
 
     Works level by level: each level pairs what the level below completed, so that a batch costs one hash a leaf.
     """
@@ -76,8 +80,6 @@ def extend(frontier: Frontier, leaves: Sequence[bytes], made: dict[Node, bytes] 
     nodes = list(frontier.nodes) + [None] * (size.bit_length() - len(frontier.nodes))
     row, start, height = list(leaves), frontier.size, 0
     while row:
-        if made is not None and height and height % TILE_HEIGHT == 0:
-            made.update(((height, start + at), value) for at, value in enumerate(row))
         if start & 1:  # an odd start has its left neighbour waiting in the frontier
             waiting = nodes[height]
             if waiting is None:
@@ -85,6 +87,8 @@ def extend(frontier: Frontier, leaves: Sequence[bytes], made: dict[Node, bytes] 
             row.insert(0, waiting)
             nodes[height] = None
             start -= 1
+        if rows is not None:
+            rows.append((start, row.copy()))
         if len(row) & 1:
             nodes[height] = row.pop()
         pairs = iter(row)
@@ -92,6 +96,34 @@ def extend(frontier: Frontier, leaves: Sequence[bytes], made: dict[Node, bytes] 
         start >>= 1
         height += 1
     return Frontier(size, tuple(nodes))
+
+
+def made_for_tiles(before: Frontier, rows: Rows) -> dict[Node, bytes]:
+    """Of the rows of an `extend`, the new nodes at heights 8, 16, …: what the store keeps."""
+    made: dict[Node, bytes] = {}
+    for height in range(TILE_HEIGHT, len(rows), TILE_HEIGHT):
+        start, row = rows[height]
+        first = before.size >> height
+        made.update(((height, start + at), value) for at, value in enumerate(row) if start + at >= first)
+    return made
+
+
+def reader_after(before: Frontier, rows: Rows) -> "NodeReader":
+    """Reads the nodes that proofs for the leaves of one `extend` need: all lie in its rows or in the frontier before it."""
+    old = dict(zip(before.coordinates(), [node for node in reversed(before.nodes) if node is not None], strict=True))
+
+    def read(nodes: list[Node]) -> list[bytes]:
+        return [_row_node(rows, node) or old[node] for node in nodes]
+
+    return read
+
+
+def _row_node(rows: Rows, node: Node) -> bytes | None:
+    height, index = node
+    if height >= len(rows):
+        return None
+    start, row = rows[height]
+    return row[index - start] if 0 <= index - start < len(row) else None
 
 
 def tree_root(leaves: Sequence[bytes]) -> bytes:

@@ -52,7 +52,9 @@ class Store(Protocol):
         """The values of the keys in their order, None where there is none."""
         ...
 
-    def scan(self, family: str, start: bytes = b"", end: bytes | None = None, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+    def scan(
+        self, family: str, start: bytes = b"", end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
         """Pairs with start <= key < end, ascending, or descending with `reverse`. Sees at least what was written before the call."""
         ...
 
@@ -82,4 +84,6 @@ class Store(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

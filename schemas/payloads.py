@@ -114,11 +114,11 @@ def payload_from_json(type_name: str, schema: int, text: bytes) -> bytes:
     """Canonical payload bytes of a JSON object, checked against its type. Raises Malformed, TooLarge, UnknownType."""
     try:
         if is_foreign(type_name):
-            value = msgspec.json.decode(text, type=dict[str, Any])
-            codec.check_plain(value)
+            foreign = msgspec.json.decode(text, type=dict[str, Any])
+            codec.check_plain(foreign)
+            data = codec.encode(foreign)
         else:
-            value = kind_of(type_name, schema).from_json.decode(text)
-        data = codec.encode(value)
+            data = codec.encode(kind_of(type_name, schema).from_json.decode(text))
     except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
         raise Malformed(f"payload of {type_name}: {error}") from None
     if len(data) > PAYLOAD_BYTES_MAX:

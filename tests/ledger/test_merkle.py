@@ -48,7 +48,13 @@ def test_root_equals_reference_at_every_size_to_600() -> None:
 def test_batches_of_any_size_give_one_tree(step: int) -> None:
     frontier, made = merkle.Frontier(), {}
     for start in range(0, 600, step):
-        frontier = merkle.extend(frontier, LEAVES[start : min(start + step, 600)], made)
+        end, before, rows = min(start + step, 600), frontier, []
+        frontier = merkle.extend(before, LEAVES[start:end], rows)
+        made |= merkle.made_for_tiles(before, rows)
+        read = merkle.reader_after(before, rows)
+        for index in {start, (start + end) // 2, end - 1}:
+            assert merkle.prove_inclusion(index, end, read) == reference_path(index, LEAVES[:end])
+        assert merkle.prove_range(start, end, end, read) == merkle.prove_range(start, end, end, reader)
     assert frontier.root() == reference_root(LEAVES[:600])
     assert made == {(8, at): reader([(8, at)])[0] for at in (0, 1)}
 

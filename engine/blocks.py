@@ -1,0 +1,239 @@
+"""A block as the engine sees it: plain, immutable, the same whatever encoding it came in.
+
+Keys, mints and signatures are base58 text; instructions name accounts by their index in `Transaction.keys`, which is
+the message's own keys followed by those that it loaded from tables, writable ones first. Lamports and token amounts
+are integers in raw units. `engine.answers` reads blocks from a node's JSON; nothing here reads anything.
+
+`digest(block)` is BLAKE3 over the MessagePack array
+
+    [slot, parent_slot, blockhash, previous_blockhash, block_time, height, [transaction, …]]
+    transaction = [signatures, keys, signers, err, fee, pre_lamports, post_lamports,
+                   [[account, mint, owner, decimals, pre, post], …],
+                   [outer program index, …], [[outer index, [inner program index, …]], …],
+                   [[kind, source, destination, amount], …]]
+
+with the moves of `transfers()` last: everything that each encoding carries. It leaves out what `jsonParsed` loses
+(the data and accounts of instructions that the node parsed) and what only some nodes tell (compute units, version,
+token program).
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Literal, NamedTuple
+
+import msgspec
+from blake3 import blake3
+
+from decision_dna.engine import base58
+from decision_dna.schemas import codec
+
+SYSTEM_PROGRAM = "11111111111111111111111111111111"
+VOTE_PROGRAM = "Vote111111111111111111111111111111111111111"
+TOKEN_PROGRAM = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
+TOKEN_2022_PROGRAM = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"
+TOKEN_PROGRAMS = frozenset({TOKEN_PROGRAM, TOKEN_2022_PROGRAM})
+WRAPPED_SOL = "So11111111111111111111111111111111111111112"
+
+# A transfer's data are at most 19 bytes (transferCheckedWithFee), which base58 writes in at most 26 digits: longer data
+# need no decoding. A system transfer with a seed is longer, and is seen in the balances only.
+_TRANSFER_BYTES_MAX = 19
+_TRANSFER_DIGITS_MAX = 26
+
+MoveKind = Literal["lamports", "token"]
+
+
+class Instruction(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A call of `program` with `accounts`, both indexes into the transaction's keys.
+
+    `raw` is the data as it came, bytes or base58: most data are never looked at, so they are decoded on demand.
+    Of an instruction that the node parsed (`jsonParsed`) accounts and data are empty, but for transfers.
+    """
+
+    program: int
+    accounts: tuple[int, ...]
+    raw: bytes | str
+
+    @property
+    def data(self) -> bytes:
+        """The instruction's data."""
+        return base58.decode(self.raw) if isinstance(self.raw, str) else self.raw
+
+
+class Inner(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """The calls made while outer instruction `index` ran, in order."""
+
+    index: int
+    instructions: tuple[Instruction, ...]
+
+
+class TokenAccount(msgspec.Struct, frozen=True, gc=False):
+    """A token account before and after the transaction, raw units; None where it did not exist.
+
+    An account that changed its owner or mint on the way is two of these: one ends, one begins.
+    """
+
+    account: int
+    mint: str
+    owner: str
+    program: str
+    decimals: int
+    pre: int | None
+    post: int | None
+
+    @property
+    def delta(self) -> int:
+        """What it gained."""
+        return (self.post or 0) - (self.pre or 0)
+
+
+class Transaction(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """One transaction with what it changed. `err` is the node's error as compact JSON, None where it succeeded.
+
+    `keys`, `writable`, `pre_lamports` and `post_lamports` have one place for each account. `writable` says what the
+    message asks for; `jsonParsed` says what the node granted, which excludes programs and reserved accounts.
+    """
+
+    position: int
+    signatures: tuple[str, ...]
+    version: int | None
+    keys: tuple[str, ...]
+    signers_count: int
+    writable: bytes
+    instructions: tuple[Instruction, ...]
+    inner: tuple[Inner, ...]
+    err: str | None
+    fee: int
+    compute_units: int | None
+    pre_lamports: tuple[int, ...]
+    post_lamports: tuple[int, ...]
+    tokens: tuple[TokenAccount, ...]
+    vote: bool
+
+    @property
+    def signature(self) -> str:
+        """The first signature, by which the chain names the transaction."""
+        return self.signatures[0]
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """Who signed; the first one pays the fee."""
+        return self.keys[: self.signers_count]
+
+    @property
+    def fee_payer(self) -> str:
+        """The first signer."""
+        return self.keys[0]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it changed nothing but the fee payer's balance."""
+        return self.err is not None
+
+
+class Block(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A block, or the known part of one: then `blockhash` is empty. Unknown `block_time` (s) and `height` are 0."""
+
+    slot: int
+    parent_slot: int
+    blockhash: str
+    previous_blockhash: str
+    block_time: int
+    height: int
+    transactions: tuple[Transaction, ...]
+
+
+class Move(NamedTuple):
+    """A transfer instruction that ran. `call` counts the calls of other programs before it, within one transaction.
+
+    source, destination and authority are account indexes.
+    """
+
+    kind: MoveKind
+    call: int
+    source: int
+    destination: int
+    authority: int
+    amount: int
+
+
+def transfers(transaction: Transaction) -> list[Move]:
+    """Every transfer of lamports or tokens that ran, in the order of execution.
+
+    Moves with the same `call` were made by one program call (or are themselves outer instructions, each a call of
+    its own), as far as the flat list of inner instructions tells.
+    """
+    moves: list[Move] = []
+    call = 0
+    inner = {group.index: group.instructions for group in transaction.inner}
+    token, system = _programs(transaction.keys)
+    for index, outer in enumerate(transaction.instructions):
+        call += 1
+        for step in chain((outer,), inner.get(index, ())):
+            if step.program in token:
+                move = _token_move(step, call)
+            elif step.program == system:
+                move = _lamport_move(step, call)
+            else:
+                call += 1
+                continue
+            if move is not None:
+                moves.append(move)
+    return moves
+
+
+def digest(block: Block) -> str:
+    """BLAKE3, in hex, of what every encoding says about the block (see the module's text)."""
+    head = [block.slot, block.parent_slot, block.blockhash, block.previous_blockhash, block.block_time, block.height]
+    return blake3(codec.encode([*head, [_essence(transaction) for transaction in block.transactions]])).hexdigest()
+
+
+def _essence(tx: Transaction) -> tuple[object, ...]:
+    rows = [(row.account, row.mint, row.owner, row.decimals, row.pre, row.post) for row in tx.tokens]
+    outer = [step.program for step in tx.instructions]
+    inner = [(group.index, [step.program for step in group.instructions]) for group in tx.inner]
+    moves = [(move.kind, move.source, move.destination, move.amount) for move in transfers(tx)]
+    balances = (tx.pre_lamports, tx.post_lamports, rows)
+    return (tx.signatures, tx.keys, tx.signers_count, tx.err, tx.fee, *balances, outer, inner, moves)
+
+
+def _programs(keys: tuple[str, ...]) -> tuple[set[int], int]:
+    token = {index for index, key in enumerate(keys) if key in TOKEN_PROGRAMS}
+    return token, keys.index(SYSTEM_PROGRAM) if SYSTEM_PROGRAM in keys else -1
+
+
+def _token_move(step: Instruction, call: int) -> Move | None:
+    """transfer (3), transferChecked (12) and transferCheckedWithFee (26, 1) of the token programs."""
+    if len(step.raw) > _TRANSFER_DIGITS_MAX or len(step.accounts) < 3:
+        return None
+    data = step.data
+    if len(data) > _TRANSFER_BYTES_MAX:
+        return None
+    accounts = step.accounts
+    if len(data) >= 9 and data[0] == 3:
+        return Move("token", call, accounts[0], accounts[1], accounts[2], int.from_bytes(data[1:9], "little"))
+    if len(accounts) < 4:
+        return None
+    if len(data) >= 10 and data[0] == 12:
+        return Move("token", call, accounts[0], accounts[2], accounts[3], int.from_bytes(data[1:9], "little"))
+    if len(data) >= 11 and data[:2] == b"\x1a\x01":
+        return Move("token", call, accounts[0], accounts[2], accounts[3], int.from_bytes(data[2:10], "little"))
+    return None
+
+
+def _lamport_move(step: Instruction, call: int) -> Move | None:
+    """transfer (2) of the system program."""
+    if len(step.raw) > _TRANSFER_DIGITS_MAX or len(step.accounts) < 2:
+        return None
+    data = step.data
+    if len(data) != 12 or data[:4] != b"\x02\0\0\0":
+        return None
+    source, destination = step.accounts[:2]
+    return Move("lamports", call, source, destination, source, int.from_bytes(data[4:], "little"))
+
+
+def instructions_in_order(transaction: Transaction) -> Iterator[Instruction]:
+    """Outer instructions, each followed by the calls that it made."""
+    inner = {group.index: group.instructions for group in transaction.inner}
+    for index, outer in enumerate(transaction.instructions):
+        yield outer
+        yield from inner.get(index, ())

@@ -1,0 +1,193 @@
+"""What changed hands in a block, read from transfers and balances alone: no program is known by name here.
+
+An *exchange* is a pool taking one mint and giving another. A pool is whoever, not being a signer, gains in one of its
+accounts and loses in another within one program call. It is named by these two accounts, since one authority may own
+the vaults of thousands of pools (Raydium V4) and a venue may have vaults that own themselves (Phoenix). A bonding
+curve keeps its lamports on the owner's own key: there that key stands for the second account.
+
+Lamports and wrapped SOL are one thing, `SOL`. What someone holds of it are the lamports on the key and on all token
+accounts, so that wrapping, and the rent of accounts opened or closed, change nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import NamedTuple
+
+from decision_dna.engine.blocks import WRAPPED_SOL, Block, Move, Transaction, transfers
+
+SOL = WRAPPED_SOL
+
+Holdings = dict[tuple[str, str], int]
+"""(owner, mint) -> what the owner gained of it."""
+
+
+class Exchange(NamedTuple):
+    """A pool took `amount_in` of `mint_in` and gave `amount_out` of `mint_out`, in raw units at the pool's accounts."""
+
+    pool: str
+    owner: str
+    mint_in: str
+    amount_in: int
+    mint_out: str
+    amount_out: int
+
+
+class Flow(NamedTuple):
+    """A transaction that succeeded and moved tokens, with its transfers and its exchanges, both in order."""
+
+    transaction: Transaction
+    moves: tuple[Move, ...]
+    exchanges: tuple[Exchange, ...]
+
+
+class _Accounts(NamedTuple):
+    """Whose accounts a transaction touched, of which mint; both by account index."""
+
+    owner: dict[int, str]
+    mint: dict[int, str]
+
+
+def flows_of(block: Block) -> list[Flow]:
+    """The flows of a block, in order: votes, failures and transactions without tokens have none."""
+    candidates = [tx for tx in block.transactions if tx.tokens and not tx.failed and not tx.vote]
+    crowd = _crowd(candidates)
+    return [_flow(tx, crowd) for tx in candidates]
+
+
+def holdings(tx: Transaction) -> Holdings:
+    """What everyone gained or lost in a transaction, without zeros."""
+    gained: Holdings = {}
+    owner_of = {row.account: row.owner for row in tx.tokens}
+    for row in tx.tokens:
+        if row.mint != SOL and row.delta:
+            gained[row.owner, row.mint] = gained.get((row.owner, row.mint), 0) + row.delta
+    for index, (before, after) in enumerate(zip(tx.pre_lamports, tx.post_lamports, strict=True)):
+        if before != after:
+            owner = owner_of.get(index) or tx.keys[index]
+            gained[owner, SOL] = gained.get((owner, SOL), 0) + after - before
+    return {place: amount for place, amount in gained.items() if amount}
+
+
+def pool_name(first: str, second: str) -> str:
+    """The name of the pool with these two accounts: `smaller/greater`."""
+    return f"{min(first, second)}/{max(first, second)}"
+
+
+def _crowd(transactions: Iterable[Transaction]) -> dict[str, int]:
+    """How many different fee payers moved an owner's tokens: a pool serves many, a wallet only its own."""
+    payers: dict[str, set[str]] = {}
+    for tx in transactions:
+        for row in tx.tokens:
+            if row.pre != row.post:
+                payers.setdefault(row.owner, set()).add(tx.fee_payer)
+    return {owner: len(seen) for owner, seen in payers.items()}
+
+
+def _flow(tx: Transaction, crowd: Mapping[str, int]) -> Flow:
+    moves = tuple(transfers(tx))
+    token_moves = [move for move in moves if move.kind == "token"]
+    exchanges: list[Exchange] = []
+    if token_moves:
+        accounts = _accounts(tx, token_moves)
+        rest: list[Move] = []
+        for _, group in groupby(token_moves, key=lambda move: move.call):
+            call = list(group)
+            exchange = _exchange(tx, accounts, _net(call), crowd) if len(call) > 1 else None
+            if exchange is None:
+                rest += call
+            else:
+                exchanges.append(exchange)
+        # Some venues make other calls between their two transfers: what is left is looked at as one.
+        late = _exchange(tx, accounts, _net(rest), crowd) if len(rest) > 1 else None
+        if late is not None:
+            exchanges.append(late)
+    exchanges += _curves(tx, {exchange.owner for exchange in exchanges})
+    return Flow(tx, moves, tuple(exchanges))
+
+
+def _accounts(tx: Transaction, moves: Iterable[Move]) -> _Accounts:
+    """Owner and mint of each account that moved. One that lived only within the transaction has no balance to tell:
+    its mint is that of the account at the other end, its owner whoever moved it, else the fee payer."""
+    owner = {row.account: row.owner or tx.keys[row.account] for row in tx.tokens}
+    mint = {row.account: row.mint for row in tx.tokens}
+    for move in moves:
+        known = mint.get(move.source) or mint.get(move.destination)
+        if known is not None:
+            mint.setdefault(move.source, known)
+            mint.setdefault(move.destination, known)
+        owner.setdefault(move.source, tx.keys[move.authority])
+    for move in moves:
+        owner.setdefault(move.destination, tx.fee_payer)
+    return _Accounts(owner, mint)
+
+
+def _net(moves: Iterable[Move]) -> dict[int, int]:
+    net: dict[int, int] = {}
+    for move in moves:
+        net[move.source] = net.get(move.source, 0) - move.amount
+        net[move.destination] = net.get(move.destination, 0) + move.amount
+    return {account: amount for account, amount in net.items() if amount}
+
+
+def _exchange(tx: Transaction, accounts: _Accounts, net: Mapping[int, int], crowd: Mapping[str, int]) -> Exchange | None:
+    """The exchange among these net movements, if there is one pool that can be told from its trader."""
+    by_owner: dict[str, list[int]] = {}
+    for account in net:
+        by_owner.setdefault(accounts.owner[account], []).append(account)
+    sides = [side for side in (_side(touched, accounts, net) for touched in by_owner.values()) if side is not None]
+    pools = [side for side in sides if accounts.owner[side[0]] not in tx.signers]
+    if not pools:
+        # Each vault owns itself: what the trader gave and got names the two.
+        pools = [side for own in sides for side in _mirror(own, accounts, net)]
+    if not pools:
+        return None
+    reserves = {row.account: row.pre or 0 for row in tx.tokens}
+    gaining, losing = max(pools, key=lambda side: (crowd.get(accounts.owner[side[0]], 0), reserves.get(side[0], 0)))
+    return Exchange(
+        pool=pool_name(tx.keys[gaining], tx.keys[losing]),
+        owner=accounts.owner[gaining],
+        mint_in=accounts.mint.get(gaining, ""),
+        amount_in=net[gaining],
+        mint_out=accounts.mint.get(losing, ""),
+        amount_out=-net[losing],
+    )
+
+
+def _side(touched: list[int], accounts: _Accounts, net: Mapping[int, int]) -> tuple[int, int] | None:
+    """(gaining, losing) account of an owner who has one of each, of different mints."""
+    gaining = [account for account in touched if net[account] > 0]
+    losing = [account for account in touched if net[account] < 0]
+    if len(gaining) == len(losing) == 1 and accounts.mint.get(gaining[0]) != accounts.mint.get(losing[0]):
+        return gaining[0], losing[0]
+    return None
+
+
+def _mirror(own: tuple[int, int], accounts: _Accounts, net: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    """The accounts at the other end: those that gained most of what the trader gave, and lost most of what it got."""
+    got, gave = own
+    others = [account for account in net if account not in own]
+    takers = [a for a in others if net[a] > 0 and accounts.mint.get(a) == accounts.mint.get(gave)]
+    givers = [a for a in others if net[a] < 0 and accounts.mint.get(a) == accounts.mint.get(got)]
+    if takers and givers:
+        yield max(takers, key=lambda account: net[account]), min(givers, key=lambda account: net[account])
+
+
+def _curves(tx: Transaction, seen: set[str]) -> Iterator[Exchange]:
+    """Exchanges against lamports that an owner of one moved token account keeps on its own key."""
+    moved: dict[str, list[tuple[int, str, int]]] = {}
+    for row in tx.tokens:
+        if row.delta and row.owner not in seen:
+            moved.setdefault(row.owner, []).append((row.account, row.mint, row.delta))
+    for owner, rows in moved.items():
+        if len(rows) != 1 or owner in tx.signers or owner not in tx.keys:
+            continue
+        account, mint, tokens = rows[0]
+        place = tx.keys.index(owner)
+        lamports = tx.post_lamports[place] - tx.pre_lamports[place]
+        if mint == SOL or place == account or lamports * tokens >= 0:
+            continue
+        pool = pool_name(owner, tx.keys[account])
+        if tokens < 0:
+            yield Exchange(pool, owner, SOL, lamports, mint, -tokens)
+        else:
+            yield Exchange(pool, owner, mint, tokens, SOL, -lamports)

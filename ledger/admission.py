@@ -1,0 +1,202 @@
+"""Who gets in: each prepared claim of a batch is new, the same as one that stands, or refused; decided before anything has a place.
+
+Rules that need the log (unique ids, causes, expected positions, author counters, keys and policy) are asked through `Known`,
+so that this stays free of storage. Each request is judged in order; an atomic one leaves no trace where any of its claims is refused.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from decision_dna.ledger import hashing
+from decision_dna.ledger.authority import AuthorCounter, Authority, counter_after, signature_job
+from decision_dna.ledger.plan import SALT_BYTES, Prepared, entry_bytes_at_most, same_content
+from decision_dna.ledger.signatures import is_signed
+from decision_dna.schemas import claims
+from decision_dna.schemas.claims import ENTRY_BYTES_MAX, RANK, VERSION, ZEROS, Attestation, Entry
+from decision_dna.schemas.errors import Conflict, IdConflict, LedgerError, Malformed, Refused, StreamMoved, TooLarge
+
+
+class Accepted(msgspec.Struct, frozen=True, gc=False):
+    """New: the place in the batch."""
+
+    at: int
+
+
+class Duplicate(msgspec.Struct, frozen=True, gc=False):
+    """The same was said before; its entry stands at `seq`."""
+
+    seq: int
+
+
+Verdict = Accepted | Duplicate | LedgerError
+
+
+class Known(Protocol):
+    """What the log knows."""
+
+    def find(self, event_id: bytes, source: str) -> int | None:
+        """The seq of (source, id), or None."""
+        ...
+
+    def has_id(self, event_id: bytes) -> bool:
+        """Whether any source used the id."""
+        ...
+
+    def check_same(self, row: Prepared, seq: int) -> None:
+        """Raise IdConflict unless the claim says what the entry at `seq` says."""
+        ...
+
+    def stream_next(self, stream: str) -> int:
+        """The next stream_seq."""
+        ...
+
+    def author_counter(self, key_id: bytes) -> AuthorCounter | None:
+        """The counter of an author key."""
+        ...
+
+
+class Admission:
+    """One batch in the making. `rows` are the claims let in, in order; `counters` the author counters after them."""
+
+    def __init__(self, known: Known, authority: Authority, *, first_seq: int, recorded_at: int) -> None:
+        self.rows: list[Prepared] = []
+        self.counters: dict[bytes, AuthorCounter] = {}
+        self._known, self._authority = known, authority
+        self._first_seq, self._recorded_at = first_seq, recorded_at
+        self._latest = recorded_at + claims.AHEAD_NS_MAX
+        self._ids: dict[tuple[bytes, str], int] = {}
+        self._id_set: set[bytes] = set()
+        self._added: dict[str, int] = {}
+        self._ranks: dict[str, int] = {}
+        self._notary_id = hashing.key_id(authority.notary)
+
+    def admit(self, rows: Sequence[Prepared | LedgerError], *, atomic: bool) -> list[Verdict]:
+        """Judge a request. With `atomic`, one refusal refuses all: then every verdict is an error."""
+        saved = self._mark() if atomic else None
+        verdicts = [self._admit_one(row) for row in rows]
+        refused = next((v for v in verdicts if isinstance(v, LedgerError)), None) if atomic else None
+        if saved is not None and refused is not None:
+            self._go_back(saved)
+            return [
+                v if isinstance(v, LedgerError) else Conflict(f"refused with the rest of an atomic request: {refused}")
+                for v in verdicts
+            ]
+        return verdicts
+
+    def _mark(self) -> tuple[int, dict[str, int], dict[bytes, AuthorCounter]]:
+        return len(self.rows), dict(self._added), dict(self.counters)
+
+    def _go_back(self, saved: tuple[int, dict[str, int], dict[bytes, AuthorCounter]]) -> None:
+        count, self._added, self.counters = saved
+        for row in self.rows[count:]:
+            self._ids.pop((row.id, row.source), None)
+        del self.rows[count:]
+        self._id_set = {row.id for row in self.rows}
+
+    def _admit_one(self, row: Prepared | LedgerError) -> Verdict:
+        if isinstance(row, LedgerError):
+            return row
+        try:
+            if not row.fresh and (same := self._earlier(row)) is not None:
+                return same
+            self._check(row)
+        except LedgerError as error:
+            return error
+        at = len(self.rows)
+        self.rows.append(row)
+        self._added[row.stream] = self._added.get(row.stream, 0) + 1
+        self._id_set.add(row.id)
+        if not row.fresh:
+            self._ids[row.id, row.source] = at
+        return Accepted(at)
+
+    def _earlier(self, row: Prepared) -> Verdict | None:
+        at = self._ids.get((row.id, row.source))
+        if at is not None:
+            if not says_the_same(row, self.rows[at]):
+                raise IdConflict(f"id {row.id.hex()} of {row.source} stands earlier in this batch with other content")
+            return Accepted(at)
+        seq = self._known.find(row.id, row.source)
+        if seq is None:
+            return None
+        self._known.check_same(row, seq)
+        return Duplicate(seq)
+
+    def _check(self, row: Prepared) -> None:
+        if row.occurred_at > self._latest or not row.fresh:
+            claims.check_times(row.occurred_at, row.id, self._recorded_at)
+        if row.attestation == "author":
+            self._check_author(row)
+        else:
+            self._check_rank(row)
+        if row.open and entry_bytes_at_most(row) > ENTRY_BYTES_MAX:
+            raise TooLarge(
+                f"an open payload of {len(row.salted) - 16} bytes does not fit an entry of {ENTRY_BYTES_MAX}"
+            )
+        for cause in row.causes:
+            if cause not in self._id_set and not self._known.has_id(cause):
+                raise Malformed(f"cause {cause.hex()} is no earlier event")
+        if row.expected_stream_seq is not None:
+            self._check_position(row, row.expected_stream_seq)
+        if row.attestation == "author":
+            self._count(row)
+
+    def _check_rank(self, row: Prepared) -> None:
+        rank = self._ranks.get(row.stream)
+        if rank is None:
+            family, _, source = row.stream.partition("/")
+            if source == "ledger":
+                raise Refused("the ledger's own entries are not submitted")
+            rank = self._ranks[row.stream] = RANK[self._authority.required(family, source)]
+        if RANK[row.attestation] < rank:
+            raise Refused(f"attestation {row.attestation!r} is too weak for {row.stream}")
+        if row.attestation == "notary" and row.key_id != self._notary_id:
+            raise Refused("notarised by a key that is no longer the notary's")
+
+    def _check_author(self, row: Prepared) -> None:
+        claim = claims.decode_claim(row.claim)
+        if row.source == "ledger":
+            raise Refused("the ledger's own entries are not submitted")
+        job = signature_job(self._authority, provisional_entry(row, self._first_seq, self._recorded_at), claim)
+        if job is not None and row.verified != job[0] and not is_signed(*job):
+            raise Refused(f"the signature of key {row.key_id.hex()} does not verify")
+
+    def _count(self, row: Prepared) -> None:
+        before = self.counters.get(row.key_id) or self._known.author_counter(row.key_id)
+        after = counter_after(before, claims.decode_claim(row.claim), hashing.claim_hash(row.claim))
+        self.counters[row.key_id] = after
+
+    def _check_position(self, row: Prepared, expected: int) -> None:
+        position = self._known.stream_next(row.stream) + self._added.get(row.stream, 0)
+        if position != expected:
+            raise StreamMoved(f"stream {row.stream} is at {position}, not at the expected {expected}")
+
+
+def says_the_same(row: Prepared, first: Prepared) -> bool:
+    """Whether two claims of one batch say the same."""
+    if row.attestation == "author":
+        return row.claim == first.claim
+    return same_content(row, claims.decode_claim(first.claim), first.salted[SALT_BYTES:])
+
+
+def provisional_entry(row: Prepared, seq: int, recorded_at: int) -> Entry:
+    """The entry that a claim would become at a place, but for its links: enough to judge who attests it."""
+    attestation: Attestation = row.attestation  # type: ignore[assignment]  # only `prepare` and `prepare_signed` set it
+    opened = row.salted[SALT_BYTES:] if row.open else b""
+    return Entry(
+        VERSION,
+        seq,
+        ZEROS,
+        row.stream,
+        0,
+        ZEROS,
+        recorded_at,
+        row.claim,
+        attestation,
+        row.principal,
+        row.key_id,
+        row.signature,
+        opened,
+    )

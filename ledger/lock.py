@@ -1,0 +1,286 @@
+"""The lock: the newest signed head, kept apart from the store; nothing past it may be seen (docs/format.md, 11).
+
+    lock = Lock.create("ledger/lock", "example.org/log", 0, root, "")
+    lock.read()                        Locked(origin="example.org/log", size=0, root=…, note="")
+    lock.advance(before, after)        one transaction, durable when it returns; HeadMoved if other than `before` stands
+
+The file is SQLite: one table `head` with one row, in WAL mode with `synchronous=FULL`. It is small enough to lie on
+another volume and outside of backups: that is how a restored, truncated or cloned store is noticed. Beside it lie
+SQLite's `-wal` and `-shm` and an empty file `.held`, on which the one writer holds an advisory lock of the operating
+system. (Not on the SQLite file: closing a second descriptor of it would drop SQLite's own locks.)
+
+Readers in other processes open it for each read and hold nothing in between, so they cannot block the writer for
+longer than one read of a row, nor keep its WAL from being reset. They need no right to write the folder while a writer
+runs, nor after it closed; after a writer died and until the next one opens, the first to read must have it.
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Protocol, Self
+
+import msgspec
+
+from decision_dna.ledger.memory import Faults
+from decision_dna.schemas.errors import CannotOpen, Conflict, StoreFailed, Unavailable
+
+# The WAL is overwritten from its start after so many pages of 1 KiB, one or two a commit: small enough to be read at
+# once, large enough that the two more syncs of a reset fall on fewer than one commit in a hundred.
+WAL_PAGES_MAX = 256
+BUSY_SECONDS_MAX = 10.0
+
+_CREATE = "CREATE TABLE head (origin TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL, note TEXT NOT NULL)"
+_READ = "SELECT origin, size, root, note FROM head LIMIT 2"
+_ADVANCE = """UPDATE head SET origin = ?, size = ?, root = ?, note = ?
+    WHERE origin = ? AND size = ? AND root = ? AND note = ?"""
+
+
+class Locked(msgspec.Struct, frozen=True):
+    """The head that stands: origin, tree size, root (32 bytes), and the signed checkpoint as text."""
+
+    origin: str
+    size: int
+    root: bytes
+    note: str
+
+
+class HeadLock(Protocol):
+    """The seam to the lock. One contract suite (tests/ledger/test_lock.py) holds `Lock` and `MemoryLock` to it."""
+
+    def read(self) -> Locked:
+        """The head that stands. Raises StoreFailed where it cannot be read, Unavailable once closed."""
+        ...
+
+    def advance(self, expected: Locked, new: Locked) -> None:
+        """Put `new` in the place of `expected`: durable when it returns.
+
+        Raises HeadMoved if anything else stands, and then nothing has changed. Raises StoreFailed; which of the two
+        stands is then unknown until the lock is opened again, and it takes no more advances (Unavailable).
+        """
+        ...
+
+    def close(self) -> None:
+        """Release everything; a second call does nothing."""
+        ...
+
+
+class Lock:
+    """A `HeadLock` in a file, for one writer, or for any number of readers beside it. Safe to use from any thread."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection | None, held: int | None) -> None:
+        """Not for callers: `create` and `open` choose the arguments."""
+        self._path = path
+        self._connection = connection
+        self._held = held
+        self._failed = False
+        self._closed = False
+        self._mutex = threading.Lock()
+
+    @classmethod
+    def create(cls, path: str, origin: str, size: int, root: bytes, note: str) -> Self:
+        """A new lock, of mode 0600, that appears whole or not at all; and its writer.
+
+        Raises Conflict where the file exists, CannotOpen `in-use`, StoreFailed.
+        """
+        place = Path(path)
+        held = _hold(place)
+        try:
+            _check_absent(place)
+            with _store_failed("the lock could not be created"):
+                _make(place, Locked(origin, size, root, note))
+            return cls(place, _connected(place), held)
+        except BaseException:
+            os.close(held)
+            raise
+
+    @classmethod
+    def open(cls, path: str, *, read_only: bool = False) -> Self:
+        """The lock's writer, or a reader beside it.
+
+        Raises CannotOpen: `lock-missing`, `lock-corrupt`, and for the writer `in-use`.
+        """
+        place = Path(path)
+        if not place.is_file():
+            raise CannotOpen("lock-missing", f"there is no lock at {path}")
+        held = None if read_only else _hold(place)
+        lock = cls(place, None, held)
+        try:
+            lock._connection = None if read_only else _connected(place)
+            lock._check_whole()
+            lock.read()
+        except (sqlite3.Error, StoreFailed) as error:
+            lock.close()
+            raise CannotOpen("lock-corrupt", f"the lock at {path} cannot be read: {error}") from error
+        return lock
+
+    def read(self) -> Locked:
+        """The head that stands. Raises StoreFailed where it cannot be read, Unavailable once closed."""
+        with self._mutex, _store_failed("the lock could not be read"):
+            self._check_open()
+            if self._connection:
+                return _row(self._connection)
+            with closing(_connected_beside(self._path)) as connection:
+                return _row(connection)
+
+    def advance(self, expected: Locked, new: Locked) -> None:
+        """Put `new` in the place of `expected`: durable when it returns. Raises as `HeadLock.advance` says."""
+        with self._mutex:
+            self._check_open()
+            if self._connection is None or self._failed:
+                raise Unavailable("the lock is open for reading only, or an earlier advance failed")
+            try:
+                done = self._connection.execute(_ADVANCE, (*_values(new), *_values(expected)))
+            except sqlite3.Error as error:
+                self._failed = True
+                raise StoreFailed(f"the lock could not be advanced: {error}") from error
+        if done.rowcount != 1:
+            raise Conflict(f"the lock does not stand at size {expected.size} as expected")
+
+    def close(self) -> None:
+        """Release everything; a second call does nothing."""
+        with self._mutex:
+            self._closed = True
+            if self._connection:
+                self._connection.close()
+                self._connection = None
+            if self._held is not None:
+                os.close(self._held)
+                self._held = None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the lock is closed")
+
+    def _check_whole(self) -> None:
+        with self._mutex, closing(_connected_beside(self._path)) as connection:
+            found = connection.execute("PRAGMA integrity_check").fetchone()[0]
+        if found != "ok":
+            raise StoreFailed(f"integrity check: {found}")
+
+
+class MemoryLock:
+    """A `HeadLock` in memory, for simulation. `faults` counts advances as `MemoryStore` counts writes."""
+
+    def __init__(self, head: Locked, faults: Faults | None = None) -> None:
+        self.faults = faults or Faults()
+        self.advances = 0
+        self._head = head
+        self._found_later = head
+        self._failed = False
+        self._closed = False
+        self._mutex = threading.Lock()
+
+    def restart(self) -> "MemoryLock":
+        """The lock as the next process finds it, after the death of this one or a loss of power."""
+        return MemoryLock(self._found_later)
+
+    def read(self) -> Locked:
+        """The head that stands. Raises Unavailable once closed."""
+        if self._closed:
+            raise Unavailable("the lock is closed")
+        return self._head
+
+    def advance(self, expected: Locked, new: Locked) -> None:
+        """Put `new` in the place of `expected`. Raises as `HeadLock.advance` says; StoreFailed as the faults demand."""
+        with self._mutex:
+            if self._closed or self._failed:
+                raise Unavailable("the lock is closed, or an earlier advance failed")
+            if expected != self._head:
+                raise Conflict(f"the lock does not stand at size {expected.size} as expected")
+            self.advances += 1
+            self._failed = self.advances == self.faults.write
+            if not self._failed or self.faults.stored == "now":
+                self._head = new
+            if not self._failed or self.faults.stored != "never":
+                self._found_later = new
+            if self._failed:
+                raise StoreFailed(f"advance {self.advances} failed, as the faults demand")
+
+    def close(self) -> None:
+        """Reads and advances raise Unavailable from now on; a second call does nothing."""
+        self._closed = True
+
+
+# --- the file ------------------------------------------------------------------------------------------------------
+
+
+def _hold(place: Path) -> int:
+    """The descriptor by which this process is the writer, until it is closed or the process dies."""
+    held = os.open(f"{place}.held", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(held)
+        raise CannotOpen("in-use", f"another writer holds the lock at {place}") from error
+    return held
+
+
+def _check_absent(place: Path) -> None:
+    if place.exists():
+        raise Conflict(f"{place} exists already")
+
+
+def _make(place: Path, head: Locked) -> None:
+    """Build the file under another name, synced, and give it its own: a death in between leaves no half of a lock."""
+    unborn = Path(f"{place}.new")
+    unborn.unlink(missing_ok=True)
+    os.close(os.open(unborn, os.O_CREAT | os.O_EXCL, 0o600))  # -wal and -shm take their mode from it
+    with closing(sqlite3.connect(unborn, isolation_level=None)) as connection:
+        connection.execute("PRAGMA page_size = 1024")  # a head fits in one
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(_CREATE)
+        connection.execute("INSERT INTO head VALUES (?, ?, ?, ?)", _values(head))
+        connection.execute("PRAGMA journal_mode = WAL")
+    unborn.rename(place)
+    folder = os.open(place.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _connected(place: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{place.absolute().as_uri()}?mode=rw",
+        uri=True,
+        isolation_level=None,
+        timeout=BUSY_SECONDS_MAX,
+        check_same_thread=False,
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
+    return connection
+
+
+def _connected_beside(place: Path) -> sqlite3.Connection:
+    """Read only. In a folder that may not be written, a file without a WAL is read as one that nobody changes."""
+    log = Path(f"{place}-wal")
+    fixed = not os.access(place.parent, os.W_OK) and not log.exists()
+    address = f"{place.absolute().as_uri()}?mode=ro" + ("&immutable=1" if fixed else "")
+    return sqlite3.connect(address, uri=True, isolation_level=None, timeout=BUSY_SECONDS_MAX)
+
+
+def _row(connection: sqlite3.Connection) -> Locked:
+    rows = connection.execute(_READ).fetchall()
+    if len(rows) != 1:
+        raise StoreFailed("the lock does not hold one head")
+    match rows[0]:  # SQLite lets any column hold any type
+        case (str(origin), int(size), bytes(root), str(note)) if size >= 0 and len(root) == 32:
+            return Locked(origin, size, root, note)
+    raise StoreFailed("the lock does not hold a head")
+
+
+def _values(head: Locked) -> tuple[str, int, bytes, str]:
+    return head.origin, head.size, head.root, head.note
+
+
+@contextmanager
+def _store_failed(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StoreFailed(f"{what}: {error}") from error

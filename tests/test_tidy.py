@@ -1,0 +1,414 @@
+"""The house rules as a test: each rule is a function from the files (path -> text) to sentences that say what is untidy and why.
+
+Every rule is shown a small untidy house too, which it must object to, and a tidy twin, which it must not.
+"""
+
+import ast
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
+from functools import cache
+
+import pytest
+
+from tests.data import ROOT
+
+Files = dict[str, str]
+Rule = Callable[[Files], Iterator[str]]
+
+ROOMS = ("schemas", "ledger", "engine", "anchors", "service")
+ENTRY_POINT = "service/cli.py"
+FUNCTION_LINES_MAX = 70
+
+UNREACHED = {
+    "ledger/memory.py": "the store of tests and simulations is shipped, so that others can simulate too",
+    "anchors/local_chain.py": "the chain of tests and simulations, likewise",
+}
+"""Modules that only tests import, and why they stay."""
+
+CATCH_ALL: dict[str, str] = {}
+"""Files that may catch every exception, and why."""
+
+PRINTING = ("service/*", "benchmarks/*", "docs/second_verifier.py")
+
+ONLY_IMPORTER = {
+    "rocksdict": "ledger/rocks.py",
+    "sqlite3": "ledger/lock.py",
+    "solana": "engine/*.py",
+    "confluent_kafka": "service/*.py",
+}
+"""Packages that one single file of the rooms may import, and where it lies."""
+
+PURE = (
+    "schemas/*.py",
+    *(f"ledger/{name}.py" for name in ("hashing", "merkle", "notes", "plan", "verification", "streams", "authority")),
+    "engine/detection/*.py",
+    *(f"anchors/{name}.py" for name in ("memo", "transaction", "verify")),
+)
+IMPURE = frozenset(
+    "time random os secrets socket asyncio logging threading sqlite3 rocksdict pathlib tempfile shutil subprocess".split()
+)
+
+
+def files() -> Files:
+    """Every text file that is committed, or would be by adding all."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    found: Files = {}
+    for path in sorted(listed.stdout.decode().split("\0")):
+        if path and (ROOT / path).is_file():
+            data = (ROOT / path).read_bytes()
+            if b"\0" not in data:
+                found[path] = data.decode(errors="replace")
+    return found
+
+
+@cache
+def parsed(text: str) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(text)))
+
+
+def python(tree: Files, *patterns: str) -> Iterator[tuple[str, str]]:
+    """The Python files whose path matches one of the patterns, all without any; `*` crosses slashes."""
+    for path, text in tree.items():
+        if path.endswith(".py") and (not patterns or any(fnmatch(path, pattern) for pattern in patterns)):
+            yield path, text
+
+
+def in_rooms(tree: Files) -> Iterator[tuple[str, str]]:
+    return python(tree, *(f"{room}/*" for room in ROOMS))
+
+
+def imported(text: str) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything imported: `from a import b` gives a and a.b."""
+    for node in parsed(text):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.lineno, node.module
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def calls(text: str) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything called."""
+    return ((node.lineno, ast.unparse(node.func)) for node in parsed(text) if isinstance(node, ast.Call))
+
+
+def dead_modules(tree: Files) -> Iterator[str]:
+    """Until there is a command line, nothing is reached by anyone but tests; from then on tests alone keep nothing alive."""
+    tests_count = ENTRY_POINT not in tree
+    alive: set[str] = set()
+    for path, text in python(tree):
+        if tests_count or not path.startswith("tests/"):
+            alive.update(name for _, name in imported(text))
+            # commands that load lazily name their module in a string
+            alive.update(re.findall(r"decision_dna(?:\.\w+)+", " ".join(strings(text))))
+    for path, _ in in_rooms(tree):
+        module = "decision_dna." + path.removesuffix(".py").replace("/", ".")
+        if (
+            path != ENTRY_POINT
+            and not path.endswith(("__init__.py", "__main__.py"))
+            and path not in UNREACHED
+            and module not in alive
+        ):
+            yield f"{path}: nobody imports it{'' if tests_count else ' but tests'}: use it, remove it, or say in UNREACHED why it stays"
+
+
+def strings(text: str) -> Iterator[str]:
+    return (node.value for node in parsed(text) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def long_functions(tree: Files) -> Iterator[str]:
+    for path, text in python(tree):
+        for node in parsed(text):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > FUNCTION_LINES_MAX:
+                    yield f"{path}:{node.lineno}: {node.name} has {lines} lines, at most {FUNCTION_LINES_MAX} fit on a screen"
+
+
+def names_that_say_nothing(tree: Files) -> Iterator[str]:
+    for path in tree:
+        words = re.split(r"[/._\-]", path.lower())
+        for word in sorted({"util", "utils", "helper", "helpers", "manager", "managers", "misc"} & set(words)):
+            yield f"{path}: `{word}` does not say what is inside"
+
+
+def left_for_later(tree: Files) -> Iterator[str]:
+    for where, found in matches(tree, r"\b(?:FIXM[E]|TOD[O]|XX[X])\b"):
+        yield f"{where}: {found} belongs into an issue or a decision, or is done now"
+
+
+def matches(tree: Files, pattern: str) -> Iterator[tuple[str, str]]:
+    """Where (path:line) a pattern is in any file, and what it found."""
+    for path, text in tree.items():
+        for match in re.finditer(pattern, text):
+            yield f"{path}:{text.count(chr(10), 0, match.start()) + 1}", match[0]
+
+
+def catch_alls(tree: Files) -> Iterator[str]:
+    for path, text in python(tree):
+        for node in parsed(text):
+            if isinstance(node, ast.ExceptHandler) and path not in CATCH_ALL:
+                caught = (
+                    {"everything"}
+                    if node.type is None
+                    else {ast.unparse(one) for one in ast.walk(node.type) if isinstance(one, ast.Name)}
+                )
+                for name in sorted(caught & {"everything", "Exception", "BaseException"}):
+                    yield f"{path}:{node.lineno}: catches {name}: name the errors, or list the file in CATCH_ALL with its reason"
+
+
+def prints(tree: Files) -> Iterator[str]:
+    for path, text in python(tree):
+        if not any(fnmatch(path, pattern) for pattern in PRINTING):
+            yield from (
+                f"{path}:{line}: only commands and benchmarks print" for line, name in calls(text) if name == "print"
+            )
+
+
+def patched_seams(tree: Files) -> Iterator[str]:
+    for path, text in python(tree, "tests/*"):
+        for line, name in imported(text):
+            if name.split(".")[:2] == ["unittest", "mock"] or name.split(".")[0] in ("mock", "pytest_mock"):
+                yield f"{path}:{line}: imports {name}: simulate the seam with a shipped adapter, never patch it"
+            if name == "time.sleep":
+                yield f"{path}:{line}: sleeps: wait for the event itself"
+        for line, name in calls(text):
+            if re.fullmatch(
+                r"(.*\.)?(mock\.patch|mocker\..*|monkeypatch\.(setattr|setitem|delattr|delitem))(\..*)?", name
+            ):
+                yield f"{path}:{line}: {name}: simulate the seam with a shipped adapter, never patch it"
+            if name == "time.sleep":
+                yield f"{path}:{line}: sleeps: wait for the event itself"
+
+
+def places_of_one_machine(tree: Files) -> Iterator[str]:
+    paths = r"(?<![\w.])/(?:wor[k]|hom[e]/\w+|roo[t]|User[s]/\w+)/"
+    hosts = r"\b(?:pypi\.or[g]|pythonhosted\.or[g]|npmjs\.(?:or[g]|co[m])|crates\.i[o]|proxy\.golang\.or[g]|ghcr\.i[o]|docker\.i[o]|deb\.debian\.or[g])\b"
+    options = r"--(?:extra-)?index-ur[l]\b|--find-link[s]\b"
+    for where, found in matches(tree, f"{paths}|{hosts}|{options}"):
+        yield f"{where}: {found} exists on one machine or binds to one host: every machine brings its own"
+
+
+def boasts(tree: Files) -> Iterator[str]:
+    for where, found in matches(
+        tree, r"(?i)\b(?:robus[t]|production[- ]read[y]|battle[- ]teste[d]|enterprise[- ]grad[e])"
+    ):
+        yield f"{where}: instead of `{found}`, the test that shows it"
+
+
+def second_importers(tree: Files) -> Iterator[str]:
+    for package, allowed in ONLY_IMPORTER.items():
+        importers = {
+            path: line
+            for path, text in in_rooms(tree)
+            for line, name in imported(text)
+            if name.split(".")[0] == package
+        }
+        for path, line in importers.items():
+            if not fnmatch(path, allowed):
+                yield f"{path}:{line}: imports {package}, which only {allowed} may"
+        if len(importers) > 1:
+            yield f"{package} is imported by {', '.join(importers)}: one file knows it, the others ask that file"
+
+
+def impure_cores(tree: Files) -> Iterator[str]:
+    for path, text in python(tree, *PURE):
+        for line, name in imported(text):
+            if name.split(".")[0] in IMPURE:
+                yield f"{path}:{line}: imports {name}: in a pure module time, draws and bytes come in as arguments"
+        for line, name in calls(text):
+            if name in ("open", "input"):
+                yield f"{path}:{line}: calls {name}(): in a pure module bytes come in as arguments"
+
+
+def settings_nobody_reads(tree: Files) -> Iterator[str]:
+    """A field of a class called …Settings counts as read where some file of the rooms has it as an attribute."""
+    read = {node.attr for _, text in in_rooms(tree) for node in parsed(text) if isinstance(node, ast.Attribute)}
+    for path, text in in_rooms(tree):
+        for node in parsed(text):
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Settings"):
+                for field in node.body:
+                    if (
+                        isinstance(field, ast.AnnAssign)
+                        and isinstance(field.target, ast.Name)
+                        and field.target.id not in read
+                    ):
+                        yield f"{path}:{field.lineno}: the setting {field.target.id} is read by nobody"
+
+
+RULES: dict[str, Rule] = {
+    rule.__name__: rule
+    for rule in (
+        dead_modules,
+        long_functions,
+        names_that_say_nothing,
+        left_for_later,
+        catch_alls,
+        prints,
+        patched_seams,
+        places_of_one_machine,
+        boasts,
+        second_importers,
+        impure_cores,
+        settings_nobody_reads,
+    )
+}
+
+
+@pytest.fixture(scope="module")
+def house() -> Files:
+    return files()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_house_is_tidy(house, rule):
+    untidy = list(RULES[rule](house))
+    assert not untidy, "\n".join(["", *untidy])
+
+
+@pytest.mark.parametrize("allowed", [*UNREACHED, *CATCH_ALL])
+def test_every_exception_has_a_reason(allowed):
+    assert {**UNREACHED, **CATCH_ALL}[allowed]
+
+
+def function_of(lines: int) -> str:
+    return "def f():\n" + "    x = 1\n" * (lines - 1)
+
+
+IMPORT_X = "from decision_dna.ledger import x\n"
+UNTIDY: list[tuple[str, Files, Files, str]] = [
+    (
+        "dead_modules",
+        {"ledger/x.py": ""},
+        {"ledger/x.py": "", "ledger/y.py": "import decision_dna.ledger.x\nimport decision_dna.ledger.y"},
+        "nobody imports it",
+    ),
+    (
+        "dead_modules",
+        {"ledger/x.py": "", ENTRY_POINT: "", "tests/test_x.py": IMPORT_X},
+        {"ledger/x.py": "", "tests/test_x.py": IMPORT_X},
+        "but tests",
+    ),
+    (
+        "dead_modules",
+        {"ledger/x.py": "", ENTRY_POINT: ""},
+        {"ledger/x.py": "", ENTRY_POINT: "load('decision_dna.ledger.x:f')"},
+        "but tests",
+    ),
+    (
+        "dead_modules",
+        {"ledger/x.py": "", "tests/test_x.py": "'decision_dna.ledger.xy'"},
+        {"ledger/memory.py": "", ENTRY_POINT: ""},
+        "nobody imports it",
+    ),
+    ("long_functions", {"a.py": function_of(71)}, {"a.py": function_of(70)}, "71 lines"),
+    ("long_functions", {"a.py": "class C:\n async " + function_of(71)}, {"a.py": "x = 1\n" * 100}, "71 lines"),
+    ("names_that_say_nothing", {"ledger/key_utils.py": ""}, {"ledger/utility_price.py": ""}, "`utils`"),
+    ("names_that_say_nothing", {"engine/helpers/a.py": ""}, {"engine/helping.py": ""}, "`helpers`"),
+    ("names_that_say_nothing", {"docs/misc.md": ""}, {"docs/miscounts.md": ""}, "`misc`"),
+    ("left_for_later", {"a.md": "one\n" + "TO" + "DO: more"}, {"a.md": "one to do"}, "a.md:2"),
+    ("left_for_later", {"a.py": "# FIX" + "ME"}, {"a.py": "# FIX" + "MENT"}, "belongs into"),
+    (
+        "catch_alls",
+        {"a.py": "try: f()\nexcept: pass"},
+        {"a.py": "try: f()\nexcept OSError: pass"},
+        "catches everything",
+    ),
+    (
+        "catch_alls",
+        {"a.py": "try: f()\nexcept (OSError, Exception): pass"},
+        {"a.py": "try: f()\nfinally: g()"},
+        "catches Exception",
+    ),
+    ("catch_alls", {"a.py": "try: f()\nexcept* BaseException as e: pass"}, {"a.py": "raise Exception"}, "a.py:2"),
+    ("prints", {"ledger/a.py": "print(1)"}, {"service/a.py": "print(1)", "ledger/b.py": "pprint(1); print"}, "print"),
+    (
+        "patched_seams",
+        {"tests/a.py": "from unittest.mock import patch"},
+        {"ledger/a.py": "import unittest.mock"},
+        "never patch",
+    ),
+    ("patched_seams", {"tests/a.py": "from unittest import mock"}, {"tests/a.py": "import unittest"}, "never patch"),
+    ("patched_seams", {"tests/a.py": "mock.patch.object(a, 'b')"}, {"tests/a.py": "mocked.patches()"}, "never patch"),
+    (
+        "patched_seams",
+        {"tests/a.py": "monkeypatch.setattr(a, 'b', 1)"},
+        {"tests/a.py": "monkeypatch.setenv('A', 'b')"},
+        "never patch",
+    ),
+    ("patched_seams", {"tests/a.py": "time.sleep(1)"}, {"tests/a.py": "clock.sleep(1)"}, "sleeps"),
+    ("patched_seams", {"tests/a.py": "from time import sleep"}, {"tests/a.py": "from time import monotonic"}, "sleeps"),
+    ("places_of_one_machine", {"a.md": "see /wor" + "k/main"}, {"a.md": "see docs/wor" + "k/main"}, "a.md:1"),
+    ("places_of_one_machine", {"a.toml": "'/hom" + "e/ada/x'"}, {"a.toml": "~/x"}, "every machine"),
+    (
+        "places_of_one_machine",
+        {"a.txt": "https://pypi.or" + "g/simple"},
+        {"a.txt": "https://example.org/simple"},
+        "every machine",
+    ),
+    (
+        "places_of_one_machine",
+        {"Dockerfile": "pip --index-ur" + "l x"},
+        {"Dockerfile": "pip -c constraints.txt"},
+        "every machine",
+    ),
+    ("boasts", {"a.md": "a robus" + "t ledger"}, {"a.md": "a ledger"}, "the test that shows it"),
+    (
+        "second_importers",
+        {"engine/a.py": "from rocksdict import Rdict"},
+        {"ledger/rocks.py": "import rocksdict"},
+        "which only",
+    ),
+    (
+        "second_importers",
+        {"service/a.py": "import sqlite3"},
+        {"ledger/lock.py": "import sqlite3"},
+        "which only ledger/lock.py",
+    ),
+    (
+        "second_importers",
+        {"engine/a.py": "import solana.rpc", "engine/b.py": "from solana.rpc import api"},
+        {"engine/a.py": "import solana.rpc", "engine/b.py": "import solders"},
+        "one file knows it",
+    ),
+    ("impure_cores", {"ledger/merkle.py": "import time"}, {"ledger/store.py": "import time"}, "imports time"),
+    (
+        "impure_cores",
+        {"anchors/memo.py": "def f():\n from os import path"},
+        {"anchors/memo.py": "import timeit_like"},
+        "memo.py:2",
+    ),
+    ("impure_cores", {"schemas/a.py": "open('x')"}, {"schemas/a.py": "x.open()"}, "calls open()"),
+    ("impure_cores", {"engine/detection/a.py": "import random"}, {"engine/a.py": "import random"}, "imports random"),
+    (
+        "settings_nobody_reads",
+        {"service/a.py": "class Settings:\n port: int"},
+        {"service/a.py": "class Settings:\n port: int\ns.port"},
+        "port is read by nobody",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "untidy", "tidy", "reason"), UNTIDY, ids=[f"{row[0]}-{at}" for at, row in enumerate(UNTIDY)]
+)
+def test_every_rule_objects_to_the_untidy_and_not_to_its_tidy_twin(rule, untidy, tidy, reason):
+    objections = list(RULES[rule](untidy))
+    assert len(objections) == 1 or rule == "second_importers"
+    assert any(reason in sentence for sentence in objections)
+    assert list(RULES[rule](tidy)) == []
+
+
+def test_every_rule_has_an_untidy_house_to_object_to():
+    assert {row[0] for row in UNTIDY} == set(RULES)
+
+
+def test_the_house_that_is_looked_at_is_ours(house):
+    assert {"docs/format.md", "schemas/errors.py", "tests/test_tidy.py"} <= set(house)
