@@ -28,7 +28,7 @@ SYSTEM_PROGRAM = bytes(32)
 TRANSACTION_BYTES_MAX = 1_232
 
 COMPUTE_UNITS_MAX = 110_000
-"""Enough for the largest memo with the program that mainnet runs; a simulation says what the chain at hand needs."""
+"""The budget of a trial run, and the most that is ever paid for; what the chain at hand takes, the trial says."""
 
 _MESSAGE_AT = 1 + 64  # a count of one, one signature
 _TRANSFER_NOTHING = (2).to_bytes(4, "little") + bytes(8)

@@ -19,10 +19,9 @@ import msgspec
 
 from decision_dna.anchors.memo import FIRST_PREVIOUS
 from decision_dna.anchors.transaction import AnchorProof, check_anchor_transaction
+from decision_dna.ledger.verification import Finding, Step
 from decision_dna.schemas.anchoring import AnchorConfirmed
 from decision_dna.schemas.errors import ProofRejected
-
-STEP = 9
 
 
 class AnchorEntry(msgspec.Struct, frozen=True):
@@ -30,14 +29,6 @@ class AnchorEntry(msgspec.Struct, frozen=True):
 
     seq: int
     payload: AnchorConfirmed
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """What does not hold: the step's number, the entry's seq, one sentence."""
-
-    step: int
-    seq: int
-    sentence: str
 
 
 class AnchorReport(msgspec.Struct, frozen=True):
@@ -74,7 +65,7 @@ def verify_anchors(
             proof = check_anchor_transaction(entry.payload.transaction, anchor_key_at(entry.seq), origin)
         except ProofRejected as error:
             # What this one was is unknown, so the next one cannot be held against it: it names its own place.
-            findings.append(Finding(STEP, entry.seq, f"anchor {entry.payload.n}: {error}"))
+            findings.append(Finding(Step.ANCHORS, entry.seq, f"anchor {entry.payload.n}: {error}"))
             n, previous = n + 1, None
             continue
         wrong = [
@@ -82,7 +73,7 @@ def verify_anchors(
             *_untrue(proof, entry, root_at, check_head),
             *_misquoted(proof, entry.payload),
         ]
-        findings += [Finding(STEP, entry.seq, f"anchor {proof.n}: {sentence}") for sentence in wrong]
+        findings += [Finding(Step.ANCHORS, entry.seq, f"anchor {proof.n}: {sentence}") for sentence in wrong]
         if not wrong:
             shown.append(_shown(proof, entry))
         n, previous = proof.n + 1, proof.memo_hash
@@ -107,7 +98,7 @@ def _untrue(
         yield f"its checkpoint has size {size}, but the entry that reports it is number {entry.seq}"
     actual = root_at(size)
     if actual is None:
-        yield f"its checkpoint has size {size}, which this log never had"
+        yield f"its checkpoint has size {size}, of which this log has no root"
     elif actual != root:
         yield f"the first {size} entries of this log have the root {actual.hex()}, the anchored one is {root.hex()}"
     try:

@@ -705,11 +705,12 @@ def check_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes], 
 
 def check_consistency(size1: int, size2: int, root1: bytes, root2: bytes, proof: Sequence[bytes]) -> None:
     """The tree of size1 and root1 is the beginning of the tree of size2 and root2."""
-    _demand_hashes([root1, root2, *proof])
     demand(0 < size1 <= size2, "the sizes are zero or in the wrong order")
     if size1 == size2:
-        demand(not proof and root1 == root2, "trees of one size differ, or a proof is given for nothing")
+        demand(len(proof) == 0, "a proof is given for trees of one size")
+        demand(root1 == root2 != b"", "trees of one size have different roots, or none")
         return
+    _demand_hashes([root1, root2, *proof])
     demand(len(proof) > 0, "the consistency proof is empty")
     path = list(proof) if size1 & (size1 - 1) else [root1, *proof]  # a full tree is its own first step
     place, last = size1 - 1, size2 - 1
@@ -1183,6 +1184,7 @@ class Keys:
         self.authors: dict[bytes, Author] = {}  # by key_id
         self.used = {self.root, *self.live.values()}
         self.policy = genesis.policy
+        self.suspects: list[str] = []  # what revocations say: reported, not failed
 
     def log_keys_at(self, size: int) -> list[bytes]:
         """The log keys that must sign the head of this size (section 8)."""
@@ -1284,6 +1286,9 @@ class Keys:
         ended = self.live_key("author", change.replaces)
         demand(ended is not None and ended == change.key, "revoke names no live author key")
         del self.authors[change.replaces]
+        if change.suspect_from is not None:
+            name = change.replaces.hex()
+            self.suspects.append(f"entries of author key {name} from seq {change.suspect_from} on are suspect")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1307,20 +1312,22 @@ STEPS = {
 
 @dataclass(frozen=True)
 class Report:
-    """What was found: a verdict for each step, and a sentence for each thing that is wrong."""
+    """What was found: a verdict for each step, a sentence for each thing that is wrong, and what else to know."""
 
     steps: dict[int, str]
     findings: list[tuple[int, str]]
     accepted: bool
     pinned: bool
+    notes: list[str]
 
 
 @dataclass
 class Findings:
-    """Collects what is wrong, and which steps were taken at all."""
+    """Collects what is wrong, which steps were taken at all, and notes, which fail nothing."""
 
     found: list[tuple[int, str]] = field(default_factory=list)
     taken: set[int] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, step: int, sentence: str) -> None:
         self.found.append((step, sentence))
@@ -1338,7 +1345,7 @@ class Findings:
         failed = {step for step, _ in self.found}
         steps = {step: "pass" if step in self.taken else "inconclusive" for step in STEPS}
         steps.update(dict.fromkeys(failed, "fail"))
-        return Report(steps, self.found, not failed and (pinned or not key_given), pinned)
+        return Report(steps, self.found, not failed and (pinned or not key_given), pinned, self.notes)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1481,6 +1488,8 @@ def _check_keys(export: Export, findings: Findings) -> Keys | None:
             findings.add(4, f"entry {seq}: {reason}")
     if keys is None:
         findings.add(4, "without a genesis no attestation can be checked")
+    else:
+        findings.notes += keys.suspects
     return keys
 
 
@@ -1883,6 +1892,8 @@ def _fold_part(part: Part, findings: Findings) -> Keys | None:
             findings.add(4, f"entry {entry.seq}: {reason}")
     if keys is None:
         findings.add(4, "without a genesis no attestation can be checked")
+    else:
+        findings.notes += keys.suspects
     return keys
 
 
@@ -2014,6 +2025,7 @@ def _verify_part(evidence: Evidence, vkey: str, findings: Findings) -> bool:
     if part is None:
         return False
     findings.taken.update({4, 5})
+    findings.notes.append("keys and policies are those in the file: that none was left out, only the whole log shows")
     _check_roles(part, findings)
     _check_together(part, findings)
     keys = _fold_part(part, findings)
@@ -2065,6 +2077,8 @@ def print_report(report: Report) -> None:
         print(f"{step:>3}  {name:<40} {report.steps[step]}")
     for step, sentence in report.findings:
         print(f"({step}) {sentence}")
+    for note in report.notes:
+        print(f"note: {note}")
     print(f"{'accepted' if report.accepted else 'rejected'}, {'pinned' if report.pinned else 'not pinned'}")
 
 

@@ -29,6 +29,7 @@ from decision_dna.engine.blocks import (
     TokenAccount,
     Transaction,
     instructions_in_order,
+    moves_of,
 )
 from decision_dna.schemas.errors import Malformed
 
@@ -280,6 +281,7 @@ def _read(position: int, answer: _Executed) -> Transaction:
         raise Malformed(f"{len(message.signatures)} signatures of {message.signers_count} signers and {len(keys)} keys")
     inner = tuple([Inner(group.index, _steps(group.instructions, keys)) for group in meta.inner_instructions or ()])
     _check_indexes(message.instructions, inner, len(keys))
+    failed = bytes(meta.err) != b"null"
     return Transaction(
         position=position,
         signatures=message.signatures,
@@ -289,12 +291,13 @@ def _read(position: int, answer: _Executed) -> Transaction:
         writable=message.writable,
         instructions=message.instructions,
         inner=inner,
-        err=None if bytes(meta.err) == b"null" else _compact_error(meta.err),
+        err=_compact_error(meta.err) if failed else None,
         fee=meta.fee,
         compute_units=meta.compute_units_consumed,
         pre_lamports=meta.pre_balances,
         post_lamports=meta.post_balances,
         tokens=_token_accounts(meta.pre_token_balances or (), meta.post_token_balances or (), len(keys)),
+        moves=() if failed else moves_of(keys, message.instructions, inner),
         vote=bool(message.instructions) and all(keys[s.program] == VOTE_PROGRAM for s in message.instructions),
     )
 
@@ -422,19 +425,28 @@ def _token_accounts(
     """Both lists as one, sorted: an account with its mint and owner has a balance before, after, or both."""
     if not before and not after:
         return ()
-    rows: dict[tuple[int, str, str], tuple[str, int, int | None, int | None]] = {}
-    for row in before:
-        amount = _raw_amount(row.ui_token_amount.amount)
-        rows[row.account_index, row.mint, row.owner] = (row.program_id, row.ui_token_amount.decimals, amount, None)
-    for row in after:
-        place = (row.account_index, row.mint, row.owner)
-        amount = _raw_amount(row.ui_token_amount.amount)
-        held = rows[place][2] if place in rows else None
-        rows[place] = (row.program_id, row.ui_token_amount.decimals, held, amount)
-    tokens = tuple([TokenAccount(*place, *rows[place]) for place in sorted(rows)])
+    held = {_place(row): row for row in before}
+    holds = {_place(row): row for row in after}
+    tokens = []
+    for place in sorted(held | holds):
+        old, new = held.get(place), holds.get(place)
+        row = cast("_TokenBalance", new or old)
+        tokens.append(
+            TokenAccount(
+                *place,
+                row.program_id,
+                row.ui_token_amount.decimals,
+                None if old is None else _raw_amount(old.ui_token_amount.amount),
+                None if new is None else _raw_amount(new.ui_token_amount.amount),
+            )
+        )
     if tokens[-1].account >= keys_count:
         raise Malformed(f"a token balance of account {tokens[-1].account}, but there are {keys_count} keys")
-    return tokens
+    return tuple(tokens)
+
+
+def _place(row: _TokenBalance) -> tuple[int, str, str]:
+    return row.account_index, row.mint, row.owner
 
 
 def _raw_amount(text: str) -> int:

@@ -12,13 +12,12 @@ are integers in raw units. `engine.answers` reads blocks from a node's JSON; not
                    [outer program index, …], [[outer index, [inner program index, …]], …],
                    [[kind, source, destination, amount], …]]
 
-with the moves of `transfers()` last: everything that each encoding carries. It leaves out what `jsonParsed` loses
+with `Transaction.moves` last: everything that each encoding carries. It leaves out what `jsonParsed` loses
 (the data and accounts of instructions that the node parsed) and what only some nodes tell (compute units, version,
 token program).
 """
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -29,14 +28,13 @@ from decision_dna.schemas import codec
 
 SYSTEM_PROGRAM = "11111111111111111111111111111111"
 VOTE_PROGRAM = "Vote111111111111111111111111111111111111111"
-TOKEN_PROGRAM = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
-TOKEN_2022_PROGRAM = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"
-TOKEN_PROGRAMS = frozenset({TOKEN_PROGRAM, TOKEN_2022_PROGRAM})
+SPL_TOKEN = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
+SPL_TOKEN_2022 = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"
+TOKEN_PROGRAMS = frozenset({SPL_TOKEN, SPL_TOKEN_2022})
 WRAPPED_SOL = "So11111111111111111111111111111111111111112"
 
 # A transfer's data are at most 19 bytes (transferCheckedWithFee), which base58 writes in at most 26 digits: longer data
 # need no decoding. A system transfer with a seed is longer, and is seen in the balances only.
-_TRANSFER_BYTES_MAX = 19
 _TRANSFER_DIGITS_MAX = 26
 
 MoveKind = Literal["lamports", "token"]
@@ -86,11 +84,27 @@ class TokenAccount(msgspec.Struct, frozen=True, gc=False):
         return (self.post or 0) - (self.pre or 0)
 
 
+class Move(NamedTuple):
+    """A transfer of lamports or tokens that took effect. source, destination and authority are account indexes.
+
+    Moves with the same `call` were made by one program call, or are themselves one outer instruction, as far as the
+    flat list of inner instructions tells.
+    """
+
+    kind: MoveKind
+    call: int
+    source: int
+    destination: int
+    authority: int
+    amount: int
+
+
 class Transaction(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One transaction with what it changed. `err` is the node's error as compact JSON, None where it succeeded.
 
     `keys`, `writable`, `pre_lamports` and `post_lamports` have one place for each account. `writable` says what the
     message asks for; `jsonParsed` says what the node granted, which excludes programs and reserved accounts.
+    `moves` stand in the order of execution; a failed transaction has none.
     """
 
     position: int
@@ -107,6 +121,7 @@ class Transaction(msgspec.Struct, frozen=True, eq=False, gc=False):
     pre_lamports: tuple[int, ...]
     post_lamports: tuple[int, ...]
     tokens: tuple[TokenAccount, ...]
+    moves: tuple[Move, ...]
     vote: bool
 
     @property
@@ -142,43 +157,33 @@ class Block(msgspec.Struct, frozen=True, eq=False, gc=False):
     transactions: tuple[Transaction, ...]
 
 
-class Move(NamedTuple):
-    """A transfer instruction that ran. `call` counts the calls of other programs before it, within one transaction.
-
-    source, destination and authority are account indexes.
-    """
-
-    kind: MoveKind
-    call: int
-    source: int
-    destination: int
-    authority: int
-    amount: int
-
-
-def transfers(transaction: Transaction) -> list[Move]:
-    """Every transfer of lamports or tokens that ran, in the order of execution.
-
-    Moves with the same `call` were made by one program call (or are themselves outer instructions, each a call of
-    its own), as far as the flat list of inner instructions tells.
-    """
+def moves_of(
+    keys: tuple[str, ...], instructions: tuple[Instruction, ...], inner: tuple[Inner, ...]
+) -> tuple[Move, ...]:
+    """Every transfer of lamports or tokens in the order of execution: the value of `Transaction.moves`."""
     moves: list[Move] = []
     call = 0
-    inner = {group.index: group.instructions for group in transaction.inner}
-    token, system = _programs(transaction.keys)
-    for index, outer in enumerate(transaction.instructions):
+    made = {group.index: group.instructions for group in inner}
+    readers = {index: _READERS[key] for index, key in enumerate(keys) if key in _READERS}
+    if not readers:
+        return ()
+    for index, outer in enumerate(instructions):
         call += 1
-        for step in chain((outer,), inner.get(index, ())):
-            if step.program in token:
-                move = _token_move(step, call)
-            elif step.program == system:
-                move = _lamport_move(step, call)
-            else:
+        for step in (outer, *made.get(index, ())):
+            read = readers.get(step.program)
+            if read is None:
                 call += 1
-                continue
-            if move is not None:
+            elif len(step.raw) <= _TRANSFER_DIGITS_MAX and (move := read(step, call)) is not None:
                 moves.append(move)
-    return moves
+    return tuple(moves)
+
+
+def instructions_in_order(transaction: Transaction) -> Iterator[Instruction]:
+    """Outer instructions, each followed by the calls that it made."""
+    inner = {group.index: group.instructions for group in transaction.inner}
+    for index, outer in enumerate(transaction.instructions):
+        yield outer
+        yield from inner.get(index, ())
 
 
 def digest(block: Block) -> str:
@@ -191,49 +196,32 @@ def _essence(tx: Transaction) -> tuple[object, ...]:
     rows = [(row.account, row.mint, row.owner, row.decimals, row.pre, row.post) for row in tx.tokens]
     outer = [step.program for step in tx.instructions]
     inner = [(group.index, [step.program for step in group.instructions]) for group in tx.inner]
-    moves = [(move.kind, move.source, move.destination, move.amount) for move in transfers(tx)]
+    moves = [(move.kind, move.source, move.destination, move.amount) for move in tx.moves]
     balances = (tx.pre_lamports, tx.post_lamports, rows)
     return (tx.signatures, tx.keys, tx.signers_count, tx.err, tx.fee, *balances, outer, inner, moves)
 
 
-def _programs(keys: tuple[str, ...]) -> tuple[set[int], int]:
-    token = {index for index, key in enumerate(keys) if key in TOKEN_PROGRAMS}
-    return token, keys.index(SYSTEM_PROGRAM) if SYSTEM_PROGRAM in keys else -1
-
-
 def _token_move(step: Instruction, call: int) -> Move | None:
     """transfer (3), transferChecked (12) and transferCheckedWithFee (26, 1) of the token programs."""
-    if len(step.raw) > _TRANSFER_DIGITS_MAX or len(step.accounts) < 3:
-        return None
-    data = step.data
-    if len(data) > _TRANSFER_BYTES_MAX:
-        return None
-    accounts = step.accounts
-    if len(data) >= 9 and data[0] == 3:
-        return Move("token", call, accounts[0], accounts[1], accounts[2], int.from_bytes(data[1:9], "little"))
-    if len(accounts) < 4:
-        return None
-    if len(data) >= 10 and data[0] == 12:
-        return Move("token", call, accounts[0], accounts[2], accounts[3], int.from_bytes(data[1:9], "little"))
-    if len(data) >= 11 and data[:2] == b"\x1a\x01":
-        return Move("token", call, accounts[0], accounts[2], accounts[3], int.from_bytes(data[2:10], "little"))
+    data, accounts = step.data, step.accounts
+    if len(data) == 9 and data[0] == 3 and len(accounts) >= 3:
+        source, destination, authority = accounts[:3]
+        return Move("token", call, source, destination, authority, int.from_bytes(data[1:], "little"))
+    checked = len(data) == 10 and data[0] == 12
+    if (checked or (len(data) == 19 and data[:2] == b"\x1a\x01")) and len(accounts) >= 4:
+        source, _, destination, authority = accounts[:4]
+        amount = data[1:9] if checked else data[2:10]
+        return Move("token", call, source, destination, authority, int.from_bytes(amount, "little"))
     return None
 
 
 def _lamport_move(step: Instruction, call: int) -> Move | None:
     """transfer (2) of the system program."""
-    if len(step.raw) > _TRANSFER_DIGITS_MAX or len(step.accounts) < 2:
-        return None
     data = step.data
-    if len(data) != 12 or data[:4] != b"\x02\0\0\0":
+    if len(data) != 12 or data[:4] != b"\x02\0\0\0" or len(step.accounts) < 2:
         return None
     source, destination = step.accounts[:2]
     return Move("lamports", call, source, destination, source, int.from_bytes(data[4:], "little"))
 
 
-def instructions_in_order(transaction: Transaction) -> Iterator[Instruction]:
-    """Outer instructions, each followed by the calls that it made."""
-    inner = {group.index: group.instructions for group in transaction.inner}
-    for index, outer in enumerate(transaction.instructions):
-        yield outer
-        yield from inner.get(index, ())
+_READERS = {SPL_TOKEN: _token_move, SPL_TOKEN_2022: _token_move, SYSTEM_PROGRAM: _lamport_move}

@@ -165,8 +165,10 @@ class Admission:
 
     def _count(self, row: Prepared) -> None:
         before = self.counters.get(row.key_id) or self._known.author_counter(row.key_id)
-        after = counter_after(before, claims.decode_claim(row.claim), hashing.claim_hash(row.claim))
-        self.counters[row.key_id] = after
+        claim = claims.decode_claim(row.claim)
+        self.counters[row.key_id] = counter_after(
+            before, claim.author_seq, claim.author_prev, hashing.claim_hash(row.claim)
+        )
 
     def _check_position(self, row: Prepared, expected: int) -> None:
         position = self._known.stream_next(row.stream) + self._added.get(row.stream, 0)

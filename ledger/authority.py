@@ -1,4 +1,5 @@
-"""Who may sign what, at every place of the log: the state that `ledger.genesis`, `ledger.key` and `ledger.policy` entries fold into (docs/format.md, section 5).
+"""Who may sign what, at every place of the log: what `ledger.genesis`, `ledger.key` and `ledger.policy` entries fold into
+(docs/format.md, section 5).
 
 Pure: `authority_after(authority, entry, claim, change)` gives a new state; validity is by seq, so whoever has folded the entries before *s*
 can judge entry *s*. Signatures themselves are handed out as jobs, (key, message, signature), so that callers may verify many at once.
@@ -300,17 +301,24 @@ AuthorCounter = tuple[int, bytes]
 """(next author_seq, H_claim of the key's last claim); next is 0 where the key keeps no counter."""
 
 
-def counter_after(counter: AuthorCounter | None, claim: Claim, claim_digest: bytes) -> AuthorCounter:
+def counter_after(
+    counter: AuthorCounter | None, author_seq: int, author_prev: bytes, claim_digest: bytes
+) -> AuthorCounter:
     """The counter of an author key after one more claim of its own. Raises Refused at a gap (docs/format.md, section 5, rule 4)."""
     if counter is None:
-        if claim.author_seq > 1:
-            raise Refused(f"author_seq {claim.author_seq} is the key's first: a claim before it is missing")
-        return (2, claim_digest) if claim.author_seq == 1 else (0, hashing.ZEROS)
+        if author_seq > 1:
+            raise Refused(f"author_seq {author_seq} is the key's first: a claim before it is missing")
+        return counter_from(author_seq, claim_digest)
     expected, previous = counter
-    if claim.author_seq != expected:
+    if author_seq != expected:
         raise Refused(
-            f"author_seq is {claim.author_seq}, the key's next is {expected}: a claim between is missing, or was never counted"
+            f"author_seq is {author_seq}, the key's next is {expected}: a claim is missing, or was never counted"
         )
-    if expected and claim.author_prev != previous:
-        raise Refused(f"author_prev is {claim.author_prev.hex()}, the key's last claim is {previous.hex()}")
-    return (expected + 1, claim_digest) if expected else counter
+    if expected > 1 and author_prev != previous:
+        raise Refused(f"author_prev is {author_prev.hex()}, the key's last claim is {previous.hex()}")
+    return counter_from(author_seq, claim_digest)
+
+
+def counter_from(author_seq: int, claim_digest: bytes) -> AuthorCounter:
+    """The counter that a claim leaves behind."""
+    return (author_seq + 1, claim_digest) if author_seq else (0, hashing.ZEROS)

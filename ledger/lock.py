@@ -25,7 +25,6 @@ from typing import Protocol, Self
 
 import msgspec
 
-from decision_dna.ledger.memory import Faults
 from decision_dna.schemas.errors import CannotOpen, Conflict, StoreFailed, Unavailable
 
 # The WAL is overwritten from its start after so many pages of 1 KiB, one or two a commit: small enough to be read at
@@ -49,7 +48,7 @@ class Locked(msgspec.Struct, frozen=True):
 
 
 class HeadLock(Protocol):
-    """The seam to the lock. One contract suite (tests/ledger/test_lock.py) holds `Lock` and `MemoryLock` to it."""
+    """The seam to the lock. One contract suite (tests/ledger/test_lock.py) holds `Lock` and `ledger.memory.MemoryLock` to it."""
 
     def read(self) -> Locked:
         """The head that stands. Raises StoreFailed where it cannot be read, Unavailable once closed."""
@@ -160,49 +159,6 @@ class Lock:
             found = connection.execute("PRAGMA integrity_check").fetchone()[0]
         if found != "ok":
             raise StoreFailed(f"integrity check: {found}")
-
-
-class MemoryLock:
-    """A `HeadLock` in memory, for simulation. `faults` counts advances as `MemoryStore` counts writes."""
-
-    def __init__(self, head: Locked, faults: Faults | None = None) -> None:
-        self.faults = faults or Faults()
-        self.advances = 0
-        self._head = head
-        self._found_later = head
-        self._failed = False
-        self._closed = False
-        self._mutex = threading.Lock()
-
-    def restart(self) -> "MemoryLock":
-        """The lock as the next process finds it, after the death of this one or a loss of power."""
-        return MemoryLock(self._found_later)
-
-    def read(self) -> Locked:
-        """The head that stands. Raises Unavailable once closed."""
-        if self._closed:
-            raise Unavailable("the lock is closed")
-        return self._head
-
-    def advance(self, expected: Locked, new: Locked) -> None:
-        """Put `new` in the place of `expected`. Raises as `HeadLock.advance` says; StoreFailed as the faults demand."""
-        with self._mutex:
-            if self._closed or self._failed:
-                raise Unavailable("the lock is closed, or an earlier advance failed")
-            if expected != self._head:
-                raise Conflict(f"the lock does not stand at size {expected.size} as expected")
-            self.advances += 1
-            self._failed = self.advances == self.faults.write
-            if not self._failed or self.faults.stored == "now":
-                self._head = new
-            if not self._failed or self.faults.stored != "never":
-                self._found_later = new
-            if self._failed:
-                raise StoreFailed(f"advance {self.advances} failed, as the faults demand")
-
-    def close(self) -> None:
-        """Reads and advances raise Unavailable from now on; a second call does nothing."""
-        self._closed = True
 
 
 # --- the file ------------------------------------------------------------------------------------------------------

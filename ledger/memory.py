@@ -1,4 +1,4 @@
-"""The store in memory: an adapter for tests and simulation, with the promises of `ledger.store` and faults on demand.
+"""The store and the lock in memory: for tests and simulation, with the promises of the real ones and faults on demand.
 
 Faults are data, decided from outside; there is no clock and no chance in here. What a write leaves behind when its
 process or its machine dies is modelled by two states: `live`, what readers see, and `durable`, what the last durable
@@ -19,6 +19,7 @@ from typing import Literal, Self, TypeVar, cast
 
 import msgspec
 
+from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.store import FAMILIES, Batch
 from decision_dna.schemas.errors import Conflict, InvariantBroken, StoreFailed, Unavailable
 
@@ -265,3 +266,46 @@ def _holding(state: _State) -> MemoryStore:
     store._live = state
     store._durable = state.copy()
     return store
+
+
+class MemoryLock:
+    """A `HeadLock` in memory, for simulation. `faults` counts advances as `MemoryStore` counts writes."""
+
+    def __init__(self, head: Locked, faults: Faults | None = None) -> None:
+        self.faults = faults or Faults()
+        self.advances = 0
+        self._head = head
+        self._found_later = head
+        self._failed = False
+        self._closed = False
+        self._mutex = threading.Lock()
+
+    def restart(self) -> "MemoryLock":
+        """The lock as the next process finds it, after the death of this one or a loss of power."""
+        return MemoryLock(self._found_later)
+
+    def read(self) -> Locked:
+        """The head that stands. Raises Unavailable once closed."""
+        if self._closed:
+            raise Unavailable("the lock is closed")
+        return self._head
+
+    def advance(self, expected: Locked, new: Locked) -> None:
+        """Put `new` in the place of `expected`. Raises as `HeadLock.advance` says; StoreFailed as the faults demand."""
+        with self._mutex:
+            if self._closed or self._failed:
+                raise Unavailable("the lock is closed, or an earlier advance failed")
+            if expected != self._head:
+                raise Conflict(f"the lock does not stand at size {expected.size} as expected")
+            self.advances += 1
+            self._failed = self.advances == self.faults.write
+            if not self._failed or self.faults.stored == "now":
+                self._head = new
+            if not self._failed or self.faults.stored != "never":
+                self._found_later = new
+            if self._failed:
+                raise StoreFailed(f"advance {self.advances} failed, as the faults demand")
+
+    def close(self) -> None:
+        """Reads and advances raise Unavailable from now on; a second call does nothing."""
+        self._closed = True

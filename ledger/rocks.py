@@ -47,7 +47,7 @@ from decision_dna.schemas.errors import CannotOpen, Conflict, InvariantBroken, L
 
 MIB = 1024 * 1024
 CACHE_BYTES = 128 * MIB
-WAL_BYTES_MAX = 64 * MIB
+WAL_BYTES_MAX = 48 * MIB
 
 
 class RocksBatch:

@@ -55,10 +55,8 @@ def prove_leaves(leaves: Sequence[bytes], stream: str) -> list[LeafProof]:
     """The stream's own leaf; or, where it has none, the neighbours around its name (one at the edges, none in an empty list)."""
     names = [decode_leaf(leaf).stream.encode() for leaf in leaves]
     at = bisect_left(names, stream.encode())
-    if at < len(names) and names[at] == stream.encode():
-        places = [at]
-    else:
-        places = [place for place in (at - 1, at) if 0 <= place < len(names)]
+    neighbours = [place for place in (at - 1, at) if 0 <= place < len(names)]
+    places = [at] if names[at : at + 1] == [stream.encode()] else neighbours
     hashes = [merkle.leaf_hash(leaf) for leaf in leaves]
 
     def read(nodes: list[merkle.Node]) -> list[bytes]:

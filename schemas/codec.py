@@ -44,16 +44,26 @@ def decode_as(decoder: "msgspec.msgpack.Decoder[T]", data: bytes) -> T:
     return value
 
 
+def decode_json(decoder: "msgspec.json.Decoder[T]", data: bytes) -> T:
+    """A typed JSON object in its one form (docs/format.md, section 10). Raises Malformed."""
+    try:
+        value = decoder.decode(data)
+        again = msgspec.json.encode(value)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Malformed(f"not the JSON that belongs here: {error}") from None
+    if again != data:
+        raise Malformed("JSON in another form than the one that its content has")
+    return value
+
+
 def check_plain(value: Any, depth: int = DEPTH_MAX) -> None:
     """Raise Malformed unless the value has a canonical form: finite doubles, text keys, integers of 64 bits, no deeper than `DEPTH_MAX`."""
     if depth < 0:
         raise Malformed(f"nested deeper than {DEPTH_MAX}")
     match value:
-        case None | bool() | bytes():
-            return
         case str():
             check_text(value)
-        case int():
+        case int() if not isinstance(value, bool):
             if not -(2**63) <= value < 2**64:
                 raise Malformed("an integer of more than 64 bits")
         case float():
@@ -68,7 +78,7 @@ def check_plain(value: Any, depth: int = DEPTH_MAX) -> None:
                     raise Malformed("a map key that is not text")
                 check_text(key)
                 check_plain(item, depth - 1)
-        case _:
+        case _ if value is not None and not isinstance(value, bool | bytes):
             raise Malformed(f"a {type(value).__name__} has no canonical form")
 
 

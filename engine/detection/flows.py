@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import NamedTuple
 
-from decision_dna.engine.blocks import WRAPPED_SOL, Block, Move, Transaction, transfers
+from decision_dna.engine.blocks import WRAPPED_SOL, Block, Move, Transaction
 
 SOL = WRAPPED_SOL
 
@@ -22,10 +22,15 @@ Holdings = dict[tuple[str, str], int]
 
 
 class Exchange(NamedTuple):
-    """A pool took `amount_in` of `mint_in` and gave `amount_out` of `mint_out`, in raw units at the pool's accounts."""
+    """A pool took `amount_in` of `mint_in` from `giver` and gave `amount_out` of `mint_out` to `taker`.
+
+    Raw units, as its accounts saw them. `owner` owns the pool's accounts, giver and taker those at the other end.
+    """
 
     pool: str
     owner: str
+    giver: str
+    taker: str
     mint_in: str
     amount_in: int
     mint_out: str
@@ -33,10 +38,9 @@ class Exchange(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """A transaction that succeeded and moved tokens, with its transfers and its exchanges, both in order."""
+    """A transaction that succeeded and moved tokens, with its exchanges in order."""
 
     transaction: Transaction
-    moves: tuple[Move, ...]
     exchanges: tuple[Exchange, ...]
 
 
@@ -84,25 +88,24 @@ def _crowd(transactions: Iterable[Transaction]) -> dict[str, int]:
 
 
 def _flow(tx: Transaction, crowd: Mapping[str, int]) -> Flow:
-    moves = tuple(transfers(tx))
-    token_moves = [move for move in moves if move.kind == "token"]
+    token_moves = [move for move in tx.moves if move.kind == "token"]
     exchanges: list[Exchange] = []
     if token_moves:
         accounts = _accounts(tx, token_moves)
         rest: list[Move] = []
         for _, group in groupby(token_moves, key=lambda move: move.call):
             call = list(group)
-            exchange = _exchange(tx, accounts, _net(call), crowd) if len(call) > 1 else None
+            exchange = _exchange(tx, accounts, call, crowd) if len(call) > 1 else None
             if exchange is None:
                 rest += call
             else:
                 exchanges.append(exchange)
         # Some venues make other calls between their two transfers: what is left is looked at as one.
-        late = _exchange(tx, accounts, _net(rest), crowd) if len(rest) > 1 else None
+        late = _exchange(tx, accounts, rest, crowd) if len(rest) > 1 else None
         if late is not None:
             exchanges.append(late)
     exchanges += _curves(tx, {exchange.owner for exchange in exchanges})
-    return Flow(tx, moves, tuple(exchanges))
+    return Flow(tx, tuple(exchanges))
 
 
 def _accounts(tx: Transaction, moves: Iterable[Move]) -> _Accounts:
@@ -129,8 +132,10 @@ def _net(moves: Iterable[Move]) -> dict[int, int]:
     return {account: amount for account, amount in net.items() if amount}
 
 
-def _exchange(tx: Transaction, accounts: _Accounts, net: Mapping[int, int], crowd: Mapping[str, int]) -> Exchange | None:
-    """The exchange among these net movements, if there is one pool that can be told from its trader."""
+def _exchange(tx: Transaction, accounts: _Accounts, moves: list[Move], crowd: Mapping[str, int]) -> Exchange | None:
+    """The exchange among these moves, if there is one. Where two sides might be the pool, it is who serves more payers,
+    then who had more."""
+    net = _net(moves)
     by_owner: dict[str, list[int]] = {}
     for account in net:
         by_owner.setdefault(accounts.owner[account], []).append(account)
@@ -146,11 +151,17 @@ def _exchange(tx: Transaction, accounts: _Accounts, net: Mapping[int, int], crow
     return Exchange(
         pool=pool_name(tx.keys[gaining], tx.keys[losing]),
         owner=accounts.owner[gaining],
+        giver=accounts.owner[max((m for m in moves if m.destination == gaining), key=_amount).source],
+        taker=accounts.owner[max((m for m in moves if m.source == losing), key=_amount).destination],
         mint_in=accounts.mint.get(gaining, ""),
         amount_in=net[gaining],
         mint_out=accounts.mint.get(losing, ""),
         amount_out=-net[losing],
     )
+
+
+def _amount(move: Move) -> int:
+    return move.amount
 
 
 def _side(touched: list[int], accounts: _Accounts, net: Mapping[int, int]) -> tuple[int, int] | None:
@@ -187,7 +198,13 @@ def _curves(tx: Transaction, seen: set[str]) -> Iterator[Exchange]:
         if mint == SOL or place == account or lamports * tokens >= 0:
             continue
         pool = pool_name(owner, tx.keys[account])
+        trader = max(
+            (row for row in tx.tokens if row.mint == mint and row.owner != owner),
+            key=lambda row: abs(row.delta),
+            default=None,
+        )
+        wallet = tx.fee_payer if trader is None else trader.owner
         if tokens < 0:
-            yield Exchange(pool, owner, SOL, lamports, mint, -tokens)
+            yield Exchange(pool, owner, wallet, wallet, SOL, lamports, mint, -tokens)
         else:
-            yield Exchange(pool, owner, mint, tokens, SOL, -lamports)
+            yield Exchange(pool, owner, wallet, wallet, mint, tokens, SOL, -lamports)

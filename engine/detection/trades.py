@@ -1,0 +1,154 @@
+"""Who traded in a pool, and which of these wallets act together."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from decision_dna.engine.blocks import Transaction
+from decision_dna.engine.detection.flows import Exchange, Flow, holdings
+
+# A wallet with at least this part of what a trade moved, in percent, stands behind the trade; what is less are fees.
+_HOLDER_PERCENT = 10
+# A trade's wallets kept what they got, or gave what they had, if that was at least this part of it.
+_KEPT_PERCENT = 50
+
+
+class Trade(NamedTuple):
+    """What one transaction did in one pool, net. `holders` kept or gave of it; `wallets` are these and the signers.
+
+    `keeps`: they still had what they got when the transaction ended; `gives`: they had before what they gave. An
+    arbitrage hop does neither.
+    """
+
+    transaction: Transaction
+    pool: str
+    mint_in: str
+    amount_in: int
+    mint_out: str
+    amount_out: int
+    holders: frozenset[str]
+    wallets: frozenset[str]
+    keeps: bool
+    gives: bool
+
+    @property
+    def position(self) -> int:
+        """The transaction's place in the block."""
+        return self.transaction.position
+
+    def amount(self, mint: str) -> int | None:
+        """How much of a mint was traded; None for another mint."""
+        if mint == self.mint_in:
+            return self.amount_in
+        return self.amount_out if mint == self.mint_out else None
+
+
+class Pass(NamedTuple):
+    """Tokens or lamports that went from one wallet to another without an exchange."""
+
+    transaction: Transaction
+    giver: str
+    taker: str
+    mint: str
+    amount: int
+
+
+def busy_pools(flows: Iterable[Flow]) -> Iterator[list[Trade]]:
+    """The trades, in order, of each pool that three transactions or more used, in both directions."""
+    visits: dict[str, list[tuple[Flow, list[Exchange]]]] = {}
+    for flow in flows:
+        for pool, group in groupby(sorted(flow.exchanges, key=_pool), key=_pool):
+            visits.setdefault(pool, []).append((flow, list(group)))
+    for used in visits.values():
+        directions = {exchange.mint_in for _, exchanges in used for exchange in exchanges}
+        if len(used) >= 3 and len(directions) > 1:
+            trades = (_trade(flow, exchanges) for flow, exchanges in used)
+            yield [trade for trade in trades if trade is not None]
+
+
+def passes(flow: Flow) -> Iterator[Pass]:
+    """Who gave whom tokens of the same mint in a transaction; pools are left out."""
+    tx = flow.transaction
+    pools = {exchange.owner for exchange in flow.exchanges}
+    rows = [row for row in tx.tokens if row.delta and row.owner not in pools]
+    for giver in rows:
+        for taker in rows:
+            if giver.mint == taker.mint and giver.delta < 0 < taker.delta and giver.owner != taker.owner:
+                yield Pass(tx, giver.owner, taker.owner, giver.mint, min(-giver.delta, taker.delta))
+
+
+def parties(trades: Sequence[Trade], steps: Iterable[Pass]) -> list[list[Trade]]:
+    """The trades of a pool by those who act together, each in order.
+
+    Wallets are joined by a common trade, and by passing on a good part of what one of them traded: the small amounts
+    that a fee account gets from everyone join nobody.
+    """
+    leader: dict[str, str] = {}
+
+    def find(wallet: str) -> str:
+        while leader.setdefault(wallet, wallet) != wallet:
+            wallet = leader[wallet]
+        return wallet
+
+    for trade in trades:
+        first, *others = sorted(trade.wallets)
+        for other in others:
+            leader[find(other)] = find(first)
+    by_holder: dict[str, list[Trade]] = {}
+    for trade in trades:
+        for holder in trade.holders:
+            by_holder.setdefault(holder, []).append(trade)
+    for step in steps:
+        traded = [*by_holder.get(step.giver, ()), *by_holder.get(step.taker, ())]
+        if any(is_material(step, trade) for trade in traded):
+            leader[find(step.taker)] = find(step.giver)
+    found: dict[str, list[Trade]] = {}
+    for trade in trades:
+        found.setdefault(find(min(trade.wallets)), []).append(trade)
+    return list(found.values())
+
+
+def is_material(step: Pass, trade: Trade) -> bool:
+    """Whether a pass moved a good part of what a trade did, of one of its mints."""
+    amount = trade.amount(step.mint)
+    return amount is not None and step.amount * 100 >= amount * _HOLDER_PERCENT
+
+
+def _pool(exchange: Exchange) -> str:
+    return exchange.pool
+
+
+def _trade(flow: Flow, exchanges: Sequence[Exchange]) -> Trade | None:
+    """The net of a transaction in a pool; None where it went both ways and neither side can be told."""
+    net: dict[str, int] = {}
+    for exchange in exchanges:
+        net[exchange.mint_in] = net.get(exchange.mint_in, 0) + exchange.amount_in
+        net[exchange.mint_out] = net.get(exchange.mint_out, 0) - exchange.amount_out
+    taken = [(mint, amount) for mint, amount in net.items() if amount > 0]
+    given = [(mint, -amount) for mint, amount in net.items() if amount < 0]
+    if len(taken) != 1 or len(given) != 1:
+        return None
+    ((mint_in, amount_in),) = taken
+    ((mint_out, amount_out),) = given
+    tx = flow.transaction
+    pools = {exchange.owner for exchange in flow.exchanges}
+    gained = {place: amount for place, amount in holdings(tx).items() if place[0] not in pools}
+    got = {who: amount for (who, mint), amount in gained.items() if mint == mint_out and amount > 0}
+    gave = {who: -amount for (who, mint), amount in gained.items() if mint == mint_in and amount < 0}
+    holders = frozenset([*_large(got, amount_out), *_large(gave, amount_in)])
+    return Trade(
+        transaction=tx,
+        pool=exchanges[0].pool,
+        mint_in=mint_in,
+        amount_in=amount_in,
+        mint_out=mint_out,
+        amount_out=amount_out,
+        holders=holders,
+        wallets=holders | frozenset(tx.signers),
+        keeps=sum(got.values()) * 100 >= amount_out * _KEPT_PERCENT,
+        gives=sum(gave.values()) * 100 >= amount_in * _KEPT_PERCENT,
+    )
+
+
+def _large(amounts: Mapping[str, int], whole: int) -> list[str]:
+    return [who for who, amount in amounts.items() if amount * 100 >= whole * _HOLDER_PERCENT]

@@ -1,0 +1,473 @@
+"""Evidence: made from a ledger, checked from its bytes and a pinned key alone (docs/format.md, section 10).
+
+`prove_*` and `check_evidence` are twins. The check needs nothing but this file, the pure rooms below it, and the vkey;
+what it leaves to a whole verification it says (`relies_on`).
+"""
+
+import base64
+from collections.abc import Sequence
+
+import msgspec
+
+from decision_dna.ledger import hashing, merkle, streams
+from decision_dna.ledger.authority import Authority, authority_after, decode_ledger_payload, signature_job
+from decision_dna.ledger.notes import Checkpoint, Vkey, decode_base64, open_checkpoint
+from decision_dna.ledger.reader import LogReader
+from decision_dna.ledger.signatures import is_signed
+from decision_dna.ledger.tlogproof import TlogProof, format_proof, parse_proof
+from decision_dna.ledger.verification import Finding, Step
+from decision_dna.schemas import claims, codec
+from decision_dna.schemas.claims import Claim, Entry, decode_claim, decode_entry
+from decision_dna.schemas.errors import BadInput, LedgerError, NotFound, ProofRejected, TooLarge
+from decision_dna.schemas.evidence import (
+    EVIDENCE_BYTES_MAX,
+    EVIDENCE_FORMAT,
+    AnchorGiven,
+    Evidence,
+    ForkGiven,
+    Item,
+    Kind,
+    LeafGiven,
+    PayloadGiven,
+    Role,
+    RunEntry,
+    RunGiven,
+    StreamsGiven,
+    evidence_decoder,
+)
+from decision_dna.schemas.ledgering import GENESIS, HEARTBEAT, KEY, POLICY, Heartbeat
+from decision_dna.schemas.payloads import is_open
+
+_ROLES: tuple[Role, ...] = ("genesis", "key", "policy", "heartbeat_before", "event", "heartbeat_after")
+_TYPE_OF_ROLE: dict[str, str] = {
+    "genesis": GENESIS,
+    "key": KEY,
+    "policy": POLICY,
+    "heartbeat_before": HEARTBEAT,
+    "heartbeat_after": HEARTBEAT,
+}
+
+
+# --- making ------------------------------------------------------------------------------------------------------------
+
+
+class Around(msgspec.Struct, frozen=True):
+    """What evidence brings along: the seqs of all key and policy entries, and of the heartbeats around."""
+
+    authority_seqs: tuple[int, ...]
+    before: int | None
+    after: int | None
+
+
+def prove_event(
+    reader: LogReader, seq: int, around: Around, *, with_payload: bool = True, anchor: AnchorGiven | None = None
+) -> bytes:
+    """An event is in the log, said by whom, between two heartbeats. Raises NotFound."""
+    event = reader.event(seq)
+    items = _items(reader, around, [("event", seq)])
+    payload = None
+    if with_payload and not event.entry.open and event.payload is not None and event.salt is not None:
+        payload = PayloadGiven(event.salt.hex(), _text(event.payload))
+    return _written(Evidence(EVIDENCE_FORMAT, "event", reader.head().origin, items, payload, None, None, anchor, None))
+
+
+def prove_run(reader: LogReader, stream: str, seqs: Sequence[int], from_ns: int, to_ns: int, around: Around, leaves: list[bytes]) -> bytes:
+    """The entries `seqs` are all that the stream has from the first of them on, up to `heartbeat_after`; none at all: it is absent there.
+
+    `leaves` is the list that this heartbeat commits to (`leaves_before`).
+    """
+    if around.after is None:
+        raise NotFound("no heartbeat after the time asked for: write one first")
+    items = _items(reader, around, [])
+    given = [
+        LeafGiven(p.index, _text(p.leaf), [_text(h) for h in p.proof]) for p in streams.prove_leaves(leaves, stream)
+    ]
+    entries = []
+    for seq in seqs:
+        event = reader.event(seq)
+        bare = event.entry.open or event.payload is None or event.salt is None
+        entries.append(
+            RunEntry(_text(event.raw), None if bare else _text((event.salt or b"") + (event.payload or b"")))
+        )
+    kind: Kind = "run" if entries else "absence"
+    run = RunGiven(stream, from_ns, to_ns, entries)
+    shown = StreamsGiven(len(leaves), given)
+    return _written(Evidence(EVIDENCE_FORMAT, kind, reader.head().origin, items, None, shown, run, None, None))
+
+
+def prove_fork(first: bytes, second: bytes, vkey: Vkey) -> bytes:
+    """Two heads of one size that one key signed. Raises ProofRejected where they convict nobody."""
+    data = _written(
+        Evidence(
+            EVIDENCE_FORMAT, "fork", vkey.name, [], None, None, None, None, ForkGiven(first.decode(), second.decode())
+        )
+    )
+    report = check_evidence(data, vkey)
+    if not report.holds:
+        raise ProofRejected(report.findings[0].text)
+    return data
+
+
+def leaves_before(reader: LogReader, seq: int) -> list[bytes]:
+    """The list that a heartbeat at `seq` commits to, by walking all entries before it."""
+    heads: dict[str, tuple[int, bytes]] = {}
+    for raw in reader.raws(0, seq):
+        entry = decode_entry(raw)
+        heads[entry.stream] = (entry.stream_seq + 1, hashing.entry_hash(raw))
+    return streams.list_leaves(heads)
+
+
+def _items(reader: LogReader, around: Around, events: list[tuple[Role, int]]) -> list[Item]:
+    named: list[tuple[Role, int]] = list(events)
+    for seq in around.authority_seqs:
+        type_name = reader.event(seq).claim.type
+        named.append(("genesis" if type_name == GENESIS else "key" if type_name == KEY else "policy", seq))
+    if around.before is not None:
+        named.append(("heartbeat_before", around.before))
+    if around.after is not None:
+        named.append(("heartbeat_after", around.after))
+    named.sort(key=lambda pair: (_ROLES.index(pair[0]), pair[1]))
+    head = reader.head()
+    note = head.note.encode()
+    return [
+        Item(role, _text(reader.raw(seq)), format_proof(seq, reader.prove_inclusion(seq, head.size), note))
+        for role, seq in named
+    ]
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _written(evidence: Evidence) -> bytes:
+    data = msgspec.json.encode(evidence) + b"\n"
+    if len(data) > EVIDENCE_BYTES_MAX:
+        raise TooLarge(f"evidence of {len(data)} bytes, at most {EVIDENCE_BYTES_MAX}: ask for a shorter run")
+    return data
+
+
+# --- checking ----------------------------------------------------------------------------------------------------------
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """One entry that the evidence shows."""
+
+    role: str
+    raw: bytes
+    entry: Entry
+    claim: Claim
+
+
+class EvidenceReport(msgspec.Struct):
+    """What a check found. It holds where there are no findings; `facts` are sentences that then are true."""
+
+    kind: str = ""
+    origin: str = ""
+    findings: list[Finding] = []
+    facts: list[str] = []
+    relies_on: list[str] = []
+    shown: list[Shown] = []
+    payload: bytes | None = None
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything that was checked holds."""
+        return bool(self.kind) and not self.findings
+
+
+def check_evidence(data: bytes, vkey: Vkey) -> EvidenceReport:
+    """Check evidence against a key pinned from outside. Never raises for what the bytes say."""
+    report = EvidenceReport()
+    try:
+        evidence = _read(data)
+        report.kind, report.origin = evidence.kind, evidence.origin
+        if vkey.name != evidence.origin:
+            raise _Fails(Step.CHECKPOINTS, f"the evidence is of {evidence.origin!r}, the key is {vkey.name!r}'s")
+        if evidence.fork is not None:
+            _check_fork(report, evidence.fork, vkey)
+        else:
+            _Check(report, evidence, vkey).run()
+    except _Fails as failure:
+        report.findings.append(Finding(failure.step, failure.seq, str(failure)))
+    return report
+
+
+class _Fails(Exception):
+    """Ends a check, with its step."""
+
+    def __init__(self, step: Step, text: str, seq: int | None = None) -> None:
+        super().__init__(text)
+        self.step, self.seq = step, seq
+
+
+def _read(data: bytes) -> Evidence:
+    """The form of the file: step 1."""
+    if len(data) > EVIDENCE_BYTES_MAX:
+        raise _Fails(Step.ENCODING, f"evidence of {len(data)} bytes, at most {EVIDENCE_BYTES_MAX}")
+    if data[-1:] != b"\n":
+        raise _Fails(Step.ENCODING, "evidence ends with LF")
+    try:
+        evidence = codec.decode_json(evidence_decoder, data[:-1])
+        claims.check_origin(evidence.origin)
+    except BadInput as error:
+        raise _Fails(Step.ENCODING, str(error)) from None
+    _check_shape(evidence)
+    return evidence
+
+
+def _check_shape(evidence: Evidence) -> None:
+    """Which parts a kind has."""
+    kind, roles = evidence.kind, [item.role for item in evidence.items]
+    count = {role: roles.count(role) for role in _ROLES}
+    timeless = kind in ("run", "absence")
+    shape = [
+        (kind == "fork") == (evidence.fork is not None),
+        timeless == (evidence.run is not None) == (evidence.streams is not None),
+        kind == "event" or evidence.payload is None,
+        kind != "fork" or not (roles or evidence.anchor),
+        kind == "fork" or count["genesis"] == 1,
+        count["event"] == (kind == "event"),
+        count["heartbeat_before"] <= 1,
+        count["heartbeat_after"] == 1 if timeless else count["heartbeat_after"] <= 1,
+        roles == sorted(roles, key=_ROLES.index),
+    ]
+    if not all(shape):
+        raise _Fails(Step.ENCODING, f"evidence of kind {kind!r} with other parts than that kind has")
+    if evidence.run is not None and (kind == "run") != bool(evidence.run.entries):
+        raise _Fails(Step.ENCODING, "a run has entries, an absence has none")
+    if evidence.run is not None and not 0 <= evidence.run.from_ns <= evidence.run.to_ns < 2**63:
+        raise _Fails(Step.ENCODING, "a run's times are 0 <= from <= to")
+
+
+def _check_fork(report: EvidenceReport, fork: ForkGiven, vkey: Vkey) -> None:
+    try:
+        one, other = (open_checkpoint(note.encode(), [vkey]) for note in (fork.first, fork.second))
+    except LedgerError as error:
+        raise _Fails(Step.CHECKPOINTS, str(error)) from None
+    if one.size != other.size or one.root == other.root:
+        raise _Fails(Step.CHECKPOINTS, "two heads convict where they have one size and two roots")
+    report.facts.append(f"{vkey.name} signed two heads of size {one.size}: {one.root.hex()} and {other.root.hex()}")
+
+
+class _Check:
+    """The check of one file, in the order in which each part rests on the last."""
+
+    def __init__(self, report: EvidenceReport, evidence: Evidence, vkey: Vkey) -> None:
+        self.report, self.evidence, self.vkey = report, evidence, vkey
+
+    def run(self) -> None:
+        """Raises _Fails at the first thing that does not hold."""
+        proofs = [self._item(item) for item in self.evidence.items]
+        if self.evidence.run is not None:
+            for at, given in enumerate(self.evidence.run.entries):
+                self.report.shown.append(self._entry("run", given.entry, f"run entry {at}"))
+        self._check_order()
+        schedule = self._check_attestations()
+        self._check_payloads()
+        checkpoint = self._check_tree(proofs, schedule[-1])
+        self.report.checkpoint = checkpoint
+        if self.evidence.run is not None and self.evidence.streams is not None:
+            self._check_run(self.evidence.run, self.evidence.streams)
+        self._say(checkpoint)
+
+    def _entry(self, role: str, text: str, what: str) -> Shown:
+        try:
+            raw = decode_base64(text, what)
+            entry = decode_entry(raw)
+            claim = decode_claim(entry.claim)
+            if claim.origin != self.evidence.origin:
+                raise ProofRejected(f"claim for origin {claim.origin!r}")
+            if entry.stream != claims.stream_of(claim.type, claim.source):
+                raise ProofRejected(f"stream {entry.stream!r} is not of its type and source")
+            claims.check_times(claim.occurred_at, claim.id, entry.recorded_at)
+        except LedgerError as error:
+            raise _Fails(Step.ENCODING, f"{what}: {error}") from None
+        return Shown(role, raw, entry, claim)
+
+    def _item(self, item: Item) -> TlogProof:
+        shown = self._entry(item.role, item.entry, f"item {item.role}")
+        self.report.shown.append(shown)
+        expected = _TYPE_OF_ROLE.get(item.role, shown.claim.type)
+        if shown.claim.type != expected:
+            raise _Fails(Step.ENCODING, f"item {item.role} is a {shown.claim.type}", shown.entry.seq)
+        try:
+            proof = parse_proof(item.proof)
+        except ProofRejected as error:
+            raise _Fails(Step.ENCODING, f"item {item.role}: {error}", shown.entry.seq) from None
+        if proof.index != shown.entry.seq:
+            raise _Fails(Step.ENCODING, f"item {item.role}: its proof is for {proof.index}", shown.entry.seq)
+        return proof
+
+    def _of_role(self, *roles: str) -> list[Shown]:
+        return [shown for shown in self.report.shown if shown.role in roles]
+
+    def _check_order(self) -> None:
+        for role in ("key", "policy"):
+            seqs = [shown.entry.seq for shown in self._of_role(role)]
+            if seqs != sorted(set(seqs)):
+                raise _Fails(Step.ENCODING, f"items {role} ascend by seq")
+        middle = [shown.entry.seq for shown in self._of_role("event", "run")]
+        if not middle:
+            return
+        if any(shown.entry.seq >= middle[0] for shown in self._of_role("heartbeat_before")):
+            raise _Fails(Step.ENCODING, "heartbeat_before lies before the event")
+        if any(shown.entry.seq <= middle[-1] for shown in self._of_role("heartbeat_after")):
+            raise _Fails(Step.ENCODING, "heartbeat_after lies after the event")
+
+    def _check_attestations(self) -> list[Authority]:
+        """Fold keys and policies, and judge every entry by those before it: step 4. Returns the states in order."""
+        changes = sorted(self._of_role("genesis", "key", "policy"), key=lambda shown: shown.entry.seq)
+        states: list[tuple[int, Authority]] = []
+        authority: Authority | None = None
+        try:
+            for shown in changes:
+                self._judge(authority, shown)
+                authority = authority_after(authority, shown.entry, shown.claim)
+                if authority is not None:
+                    states.append((shown.entry.seq + 1, authority))
+            for shown in self._of_role("heartbeat_before", "event", "heartbeat_after", "run"):
+                before = [state for first, state in states if first <= shown.entry.seq]
+                self._judge(before[-1] if before else None, shown)
+        except LedgerError as error:
+            raise _Fails(Step.ATTESTATIONS, str(error)) from None
+        return [state for _, state in states]
+
+    def _judge(self, authority: Authority | None, shown: Shown) -> None:
+        try:
+            job = signature_job(authority, shown.entry, shown.claim)
+        except LedgerError as error:
+            raise _Fails(Step.ATTESTATIONS, str(error), shown.entry.seq) from None
+        if job is not None and not is_signed(*job):
+            raise _Fails(
+                Step.ATTESTATIONS, f"the {shown.entry.attestation}'s signature does not verify", shown.entry.seq
+            )
+        if shown.entry.attestation != "author" and shown.claim.author_seq:
+            raise _Fails(Step.ATTESTATIONS, "author_seq in a claim that no author signed", shown.entry.seq)
+
+    def _check_payloads(self) -> None:
+        """Open payloads always, others where given: step 5."""
+        given: dict[int, bytes] = {}
+        event = self._of_role("event")
+        try:
+            if self.evidence.payload is not None:
+                salt = bytes.fromhex(self.evidence.payload.salt)
+                if len(salt) != 16 or salt.hex() != self.evidence.payload.salt:
+                    raise _Fails(Step.ENCODING, "a salt is 16 bytes in lowercase hex")
+                given[id(event[0])] = salt + decode_base64(self.evidence.payload.bytes, "payload")
+                self.report.payload = given[id(event[0])][16:]
+            if self.evidence.run is not None:
+                for shown, entry in zip(self._of_role("run"), self.evidence.run.entries, strict=True):
+                    if entry.payload is not None:
+                        given[id(shown)] = decode_base64(entry.payload, "payload")
+        except (ValueError, ProofRejected) as error:
+            raise _Fails(Step.ENCODING, f"payload: {error}") from None
+        for shown in self.report.shown:
+            self._check_payload(shown, given.get(id(shown)))
+
+    def _check_payload(self, shown: Shown, salted: bytes | None) -> None:
+        entry, claim = shown.entry, shown.claim
+        if is_open(claim.type) and salted is not None:
+            raise _Fails(Step.PAYLOADS, f"{claim.type} is open, and yet has a payload beside its entry", entry.seq)
+        if not is_open(claim.type) and entry.open:
+            raise _Fails(Step.PAYLOADS, f"{claim.type} is not open, and yet its entry holds a payload", entry.seq)
+        if is_open(claim.type):
+            salted = bytes(16) + entry.open
+        if salted is None:
+            return
+        if not 16 <= len(salted) <= 16 + 262_144 or hashing.payload_commitment(salted) != claim.payload_commitment:
+            raise _Fails(Step.PAYLOADS, "payload and salt are not what the claim commits to", entry.seq)
+
+    def _check_tree(self, proofs: list[TlogProof], authority: Authority) -> Checkpoint:
+        """The checkpoint (7), and each item in its tree (6)."""
+        note = proofs[0].checkpoint
+        if any(proof.checkpoint != note for proof in proofs):
+            raise _Fails(Step.ENCODING, "the items' proofs are against different checkpoints")
+        vkeys: list[Vkey] = []
+        try:
+            size = open_checkpoint(note, []).size
+            vkeys = [Vkey(self.evidence.origin, key) for key in authority.log_keys_at(size)]
+            checkpoint = open_checkpoint(note, vkeys)
+            if not vkeys or checkpoint.origin != self.evidence.origin:
+                raise ProofRejected(f"the checkpoint is of {checkpoint.origin!r}")
+        except LedgerError as error:
+            raise _Fails(Step.CHECKPOINTS, str(error)) from None
+        if self.vkey not in vkeys and self.vkey.key != authority.root:
+            raise _Fails(
+                Step.CHECKPOINTS,
+                f"the given key {self.vkey} did not sign this checkpoint, and is not the log's root key",
+            )
+        for shown, proof in zip(self.report.shown, proofs, strict=False):
+            try:
+                leaf = merkle.leaf_hash(shown.raw)
+                merkle.check_inclusion(proof.index, checkpoint.size, leaf, proof.hashes, checkpoint.root)
+            except ProofRejected as error:
+                raise _Fails(Step.TREE, str(error), shown.entry.seq) from None
+        return checkpoint
+
+    def _check_run(self, run: RunGiven, given: StreamsGiven) -> None:
+        """A gapless run up to the head in the heartbeat's list, or the stream's absence from it: step 3."""
+        heartbeat = self._of_role("heartbeat_after")[0]
+        payload = decode_ledger_payload(heartbeat.claim, heartbeat.entry.open)
+        if not isinstance(payload, Heartbeat) or heartbeat.entry.recorded_at <= run.to_ns:
+            raise _Fails(Step.STREAMS, "the heartbeat was not recorded after the time asked for", heartbeat.entry.seq)
+        if given.count != payload.streams_count:
+            raise _Fails(
+                Step.STREAMS, f"the heartbeat counts {payload.streams_count} streams, the evidence {given.count}"
+            )
+        try:
+            leaves = [
+                streams.LeafProof(
+                    leaf.index,
+                    decode_base64(leaf.leaf, "leaf"),
+                    tuple(decode_base64(item, "leaf proof") for item in leaf.proof),
+                )
+                for leaf in given.leaves
+            ]
+            if not run.entries:
+                streams.check_absent(run.stream, given.count, payload.streams_root, leaves)
+                return
+            head = streams.check_present(run.stream, given.count, payload.streams_root, leaves)
+        except LedgerError as error:
+            raise _Fails(Step.STREAMS, str(error)) from None
+        self._check_links(run, head)
+
+    def _check_links(self, run: RunGiven, head: streams.HeadLeaf) -> None:
+        shown = self._of_role("run")
+        first = shown[0].entry
+        if first.stream_seq and first.recorded_at > run.from_ns:
+            raise _Fails(
+                Step.STREAMS, "the run starts neither with the stream nor before the time asked for", first.seq
+            )
+        expected, previous = first.stream_seq, first.stream_prev
+        for item in shown:
+            entry = item.entry
+            if (entry.stream, entry.stream_seq, entry.stream_prev) != (run.stream, expected, previous):
+                raise _Fails(Step.STREAMS, f"entry {expected} of {run.stream} was due here", entry.seq)
+            expected, previous = expected + 1, hashing.entry_hash(item.raw)
+        if (head.next_seq, head.head) != (expected, previous):
+            raise _Fails(
+                Step.STREAMS,
+                f"the run ends at {expected - 1}, the heartbeat's head of {run.stream} is {head.next_seq - 1}",
+            )
+
+    def _say(self, checkpoint: Checkpoint) -> None:
+        report = self.report
+        report.facts.append(
+            f"the checkpoint of {checkpoint.origin} at size {checkpoint.size} is signed as its keys demand"
+        )
+        for shown in self._of_role("event"):
+            entry, claim = shown.entry, shown.claim
+            report.facts.append(
+                f"{claim.type} of {claim.source} stands at seq {entry.seq}, attested: {entry.attestation}"
+            )
+        if report.kind == "run" and self.evidence.run is not None:
+            run = self.evidence.run
+            report.facts.append(
+                f"these {len(run.entries)} entries are all of {run.stream} after {run.from_ns} up to {run.to_ns}"
+            )
+        if report.kind == "absence" and self.evidence.run is not None:
+            report.facts.append(f"the log has no stream {self.evidence.run.stream} up to {self.evidence.run.to_ns}")
+        report.relies_on.append(
+            "a whole verification of the log: that no key or policy entry was left out here, and that heartbeats are true"
+        )

@@ -1,0 +1,353 @@
+"""Indexes: for each term, the seqs of the events that have it, as lists by *block* of 4,096 seqs.
+
+A row is one term in one block. Rows are made when a block is complete, so they depend on the log alone, and never on how
+it was followed: that makes them checkable byte by byte, and keeps a ledger that grows event by event as small as one
+that grows in bulk. The events after the last complete block are read from the log; the newest are kept in memory, decoded.
+
+    index    tag ‖ term ‖ u32 block                          u16 for each event: its place in the block, ascending
+             "p" ‖ stream ‖ 00 ‖ u64 first stream_seq        u32 block: where the n-th event of a stream is
+
+    tag  what            term
+    t    type            the type ‖ 00; and each of its families, as `detection.*` ‖ 00
+    s    source          the source ‖ 00
+    m    stream          the stream ‖ 00
+    j    subject         first 8 bytes of SHA-256(subject): readers look at the event itself
+    r    correlation     the trace id, 16 bytes
+    c    cause           the id of the cause, 16 bytes: ids are in order of time, and so are the rows
+
+Two detections of source "dex", at seqs 0 and 2, with one heartbeat between them, give among others
+
+    74 "detection.*" 00 00000000  ->  0000 0002        70 "detection/dex" 00 0000000000000000  ->  00000000
+"""
+
+import sys
+import threading
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from hashlib import sha256
+
+from decision_dna.ledger import hashing
+from decision_dna.ledger.followers import (
+    START,
+    STRETCH_EVENTS,
+    ClaimFacts,
+    Cursor,
+    EntryFacts,
+    Stretch,
+    cursor_key,
+    read_cursor,
+    read_stretch,
+)
+from decision_dna.ledger.reader import LogReader
+from decision_dna.ledger.store import Batch, Store
+from decision_dna.schemas import codec
+
+BLOCK_EVENTS = STRETCH_EVENTS
+NAME, VERSION = "indexes", 1
+BLOCKS_CACHED = 4
+STEPS_BEFORE_SEEK = 4
+
+Row = tuple[bytes, bytes]
+
+
+# --- terms ---------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def type_terms(type_name: str) -> tuple[bytes, ...]:
+    """A type's own term, and those of its families: of `a.b.c` they are `a.b.c`, `a.*` and `a.b.*`."""
+    words = type_name.split(".")
+    families = [".".join(words[:count]) + ".*" for count in range(1, len(words))]
+    return tuple(type_term(name) for name in [type_name, *families])
+
+
+def type_term(pattern: str) -> bytes:
+    """Of a type, or of a family `a.*`."""
+    return b"t" + pattern.encode() + b"\0"
+
+
+def source_term(source: str) -> bytes:
+    """Of a source."""
+    return b"s" + source.encode() + b"\0"
+
+
+def stream_term(stream: str) -> bytes:
+    """Of a stream."""
+    return b"m" + stream.encode() + b"\0"
+
+
+@lru_cache(maxsize=65_536)
+def subject_term(subject: str) -> bytes:
+    """Of a subject; others may share it."""
+    return b"j" + sha256(subject.encode()).digest()[:8]
+
+
+def correlation_term(trace_id: str) -> bytes:
+    """Of a trace id, 32 hex digits."""
+    return b"r" + bytes.fromhex(trace_id)
+
+
+def cause_term(event_id: bytes) -> bytes:
+    """Of the events that name this one among their causes."""
+    return b"c" + event_id
+
+
+def place_key(stream: str, stream_seq: int) -> bytes:
+    """Where the row lies that covers the n-th event of a stream: the greatest key up to this one."""
+    return b"p" + stream.encode() + b"\0" + stream_seq.to_bytes(8)
+
+
+# --- rows ----------------------------------------------------------------------------------------------------------
+
+Postings = dict[bytes, list[int]]
+"""By term, the places of its events in a block, ascending."""
+
+
+def block_rows(block: int, entries: Sequence[EntryFacts], claims: Sequence[ClaimFacts]) -> list[Row]:
+    """All rows of one block, ascending by key. Pure."""
+    types, sources, streams, subjects, traces = (defaultdict[str, list[int]](list) for _ in range(5))
+    effects = defaultdict[bytes, list[int]](list)
+    for at, (entry, claim) in enumerate(zip(entries, claims, strict=True)):
+        types[claim.type].append(at)
+        sources[claim.source].append(at)
+        streams[entry.stream].append(at)
+        subjects[claim.subject].append(at)
+        if claim.trace:
+            traces[claim.trace[3:35]].append(at)
+        for cause in claim.causes:
+            effects[cause].append(at)
+    subjects.pop("", None)
+    postings: Postings = {
+        **merged((term, places) for name, places in types.items() for term in type_terms(name)),
+        **{source_term(name): places for name, places in sources.items()},
+        **{stream_term(name): places for name, places in streams.items()},
+        **merged((subject_term(name), places) for name, places in subjects.items()),
+        **{correlation_term(trace_id): places for trace_id, places in traces.items()},
+        **{cause_term(event_id): places for event_id, places in effects.items()},
+    }
+    suffix = block.to_bytes(4)
+    rows = [(term + suffix, pack(places)) for term, places in postings.items()]
+    rows += [(place_key(name, entries[places[0]].stream_seq), suffix) for name, places in streams.items()]
+    rows.sort()
+    return rows
+
+
+def merged(postings: Iterable[tuple[bytes, list[int]]]) -> Postings:
+    """One list for each term, where several lists share it."""
+    lists = defaultdict[bytes, list[list[int]]](list)
+    for term, places in postings:
+        lists[term].append(places)
+    return {term: found[0] if len(found) == 1 else sorted(chain(*found)) for term, found in lists.items()}
+
+
+def pack(places: Sequence[int]) -> bytes:
+    """u16, big-endian, for each place."""
+    packed = array("H", places)
+    if sys.byteorder == "little":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def unpack(row: bytes) -> Sequence[int]:
+    """The places of a row."""
+    packed = array("H", row[: len(row) & ~1])
+    if sys.byteorder == "little":
+        packed.byteswap()
+    return packed
+
+
+class IndexFollower:
+    """Keeps the indexes: holds the events of the unfinished block, and puts its rows when it is complete."""
+
+    name, version, rows = NAME, VERSION, ("index", b"")
+
+    def __init__(self) -> None:
+        self._entries: list[EntryFacts] = []
+        self._claims: list[ClaimFacts] = []
+        self._saved = 0
+
+    def load(self, store: Store, cursor: int) -> None:
+        """The rows are all that there is: nothing is read."""
+        del store
+        self._entries, self._claims, self._saved = [], [], cursor
+
+    def fold(self, stretch: Stretch, batch: Batch) -> int:
+        """A stretch crosses no block, so at most one is completed."""
+        self._entries += stretch.entries
+        self._claims += stretch.claims
+        if len(self._entries) == BLOCK_EVENTS:
+            batch.put_many("index", block_rows(self._saved // BLOCK_EVENTS, self._entries, self._claims))
+            self._entries, self._claims, self._saved = [], [], stretch.end
+        return self._saved
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+class Indexes:
+    """Reads the rows that a follower saved, in any process; and the events after them, by block, from memory where they are the newest."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._newest: dict[int, Stretch] = {}
+        self._lock = threading.Lock()
+
+    def saved(self) -> int:
+        """Events before this seq are in the rows: a multiple of `BLOCK_EVENTS`."""
+        cursor = read_cursor(self.store, NAME)
+        return 0 if cursor is None or cursor.version != VERSION else cursor.seq
+
+    def candidates(self, terms: Sequence[bytes], low: int, high: int, *, reverse: bool) -> Iterator[int]:
+        """The seqs in [low, high) whose events have all terms, in order; [low, high) must be in the rows.
+        A term of a subject may be shared by others: look at the event."""
+        if low >= high:
+            return
+        for block, places in self._common(terms, low // BLOCK_EVENTS, (high - 1) // BLOCK_EVENTS, reverse=reverse):
+            first = block * BLOCK_EVENTS
+            for place in reversed(places) if reverse else places:
+                if low <= first + place < high:
+                    yield first + place
+
+    def _common(
+        self, terms: Sequence[bytes], lowest: int, highest: int, *, reverse: bool
+    ) -> Iterator[tuple[int, Sequence[int]]]:
+        """Blocks that have all terms, with the places that do: whoever is behind moves up to the foremost."""
+        walks = [_Walk(self.store, term, lowest, highest, reverse=reverse) for term in terms]
+        while all(walk.block is not None for walk in walks):
+            blocks = [walk.block for walk in walks if walk.block is not None]
+            foremost = min(blocks) if reverse else max(blocks)
+            if all(block == foremost for block in blocks):
+                yield foremost, _intersection([unpack(walk.row) for walk in walks])
+                walks[0].next()
+            else:
+                for walk in walks:
+                    walk.move_to(foremost)
+
+    def block_of(self, stream: str, stream_seq: int) -> int | None:
+        """The last block with a row that begins at or before the n-th event of a stream."""
+        key = place_key(stream, stream_seq)
+        found = self.store.last("index", key)
+        return int.from_bytes(found[1]) if found is not None and found[0][:-8] == key[:-8] else None
+
+    def newest(self, start: int, end: int, *, reverse: bool) -> Iterator[Stretch]:
+        """[start, end) by block, in order or from the end; what was read is kept for the next time."""
+        blocks = range(start // BLOCK_EVENTS, -(-end // BLOCK_EVENTS))
+        for block in reversed(blocks) if reverse else blocks:
+            first = block * BLOCK_EVENTS
+            stretch = self._read(block, min(first + BLOCK_EVENTS, end))
+            yield stretch.between(max(first, start), end)
+
+    def _read(self, block: int, end: int) -> Stretch:
+        with self._lock:
+            known = self._newest.pop(block, None)
+            if known is None:
+                known = read_stretch(self.store, block * BLOCK_EVENTS, end)
+            elif known.end < end:
+                known = known.joined(read_stretch(self.store, known.end, end))
+            while len(self._newest) >= BLOCKS_CACHED:
+                del self._newest[next(iter(self._newest))]  # the one longest unused
+            self._newest[block] = known
+            return known
+
+
+class _Walk:
+    """One term's rows, block by block; `block` is None at the end."""
+
+    def __init__(self, store: Store, term: bytes, lowest: int, highest: int, *, reverse: bool) -> None:
+        self._store, self._term, self._lowest, self._highest, self._reverse = store, term, lowest, highest, reverse
+        self.block: int | None = None
+        self.row = b""
+        self._rows = self._scan(lowest, highest)
+        self.next()
+
+    def next(self) -> None:
+        """To the next block."""
+        for key, self.row in self._rows:
+            self.block = int.from_bytes(key[len(self._term) :])
+            return
+        self.block = None
+
+    def move_to(self, block: int) -> None:
+        """To the first block at or after this one in the walk's direction: by steps where it is near, else by a seek."""
+        for _ in range(STEPS_BEFORE_SEEK):
+            if not self._is_before(block):
+                return
+            self.next()
+        if self._is_before(block):
+            self._rows = self._scan(self._lowest, block) if self._reverse else self._scan(block, self._highest)
+            self.next()
+
+    def _is_before(self, block: int) -> bool:
+        return self.block is not None and (self.block > block if self._reverse else self.block < block)
+
+    def _scan(self, lowest: int, highest: int) -> Iterator[Row]:
+        start, end = self._term + lowest.to_bytes(4), self._term + (highest + 1).to_bytes(4)
+        return self._store.scan("index", start, end, reverse=self._reverse)
+
+
+def _intersection(lists: Sequence[Sequence[int]]) -> Sequence[int]:
+    if len(lists) == 1:
+        return lists[0]
+    return sorted(set(lists[0]).intersection(*lists[1:]))
+
+
+# --- checking ------------------------------------------------------------------------------------------------------
+
+
+def rebuild(reader: LogReader, store: Store, end: int) -> Iterator[tuple[int, list[Row]]]:
+    """The rows of each complete block before `end`, from the log alone."""
+    del reader
+    for block in range(end // BLOCK_EVENTS):
+        stretch = read_stretch(store, block * BLOCK_EVENTS, (block + 1) * BLOCK_EVENTS)
+        yield block, block_rows(block, stretch.entries, stretch.claims)
+
+
+def check_indexes(store: Store, reader: LogReader) -> list[str]:
+    """Every way in which the saved rows differ from what the log gives: cursor, missing, altered and extra rows.
+
+    Compared byte by byte; holds the rows of one block at a time. An empty list: the indexes are what the log says, up to their cursor.
+    """
+    differences = _check_cursor(store, reader)
+    saved = min(Indexes(store).saved(), reader.size)
+    expected_counts: Counter[int] = Counter()
+    for block, rows in rebuild(reader, store, saved):
+        found = store.get_many("index", [key for key, _ in rows])
+        for (key, value), stored in zip(rows, found, strict=True):
+            if stored is None:
+                differences.append(f"index row {key.hex()} is missing")
+            elif stored != value:
+                differences.append(f"index row {key.hex()} is {stored.hex()}, the log gives {value.hex()}")
+        expected_counts[block] = sum(stored is not None for stored in found)
+    return differences + _extra_rows(store, reader, expected_counts)
+
+
+def _check_cursor(store: Store, reader: LogReader) -> list[str]:
+    """The cursor has one right form for its seq; another seq shows in the hash, none at all in the rows being extra."""
+    stored, cursor = store.get("views", cursor_key(NAME)), read_cursor(store, NAME)
+    if stored is None:
+        return []
+    if cursor is None or cursor.version != VERSION or cursor.seq % BLOCK_EVENTS or cursor.seq > reader.size:
+        return [f"the cursor of the indexes is no cursor of this log: {stored.hex()}"]
+    last = hashing.entry_hash(reader.raw(cursor.seq - 1)) if cursor.seq else START
+    right = codec.encode(Cursor(VERSION, cursor.seq, last))
+    return [] if stored == right else [f"the cursor of the indexes is {stored.hex()}, the log gives {right.hex()}"]
+
+
+def _extra_rows(store: Store, reader: LogReader, expected: Mapping[int, int]) -> list[str]:
+    """Rows that no event gives. The rows of a block are as many as expected, or are looked at one by one."""
+    found = Counter(_block(key, value) for key, value in store.scan("index"))
+    suspects = {block for block, count in found.items() if count != expected.get(block, 0)}
+    if not suspects:
+        return []
+    keys = {
+        block: {key for key, _ in rows}
+        for block, rows in rebuild_blocks(store, [block for block in suspects if block in expected])
+    }
+    return [
+        f"index row {key.hex()} is extra"
+        for key, value in store.scan("index")
+        if (block := _block(key, value)) in suspects and key not in keys.get(block, ())
+    ]

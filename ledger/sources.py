@@ -1,0 +1,250 @@
+"""Where a log comes from when it is verified: a store on disk, or an export. (Over HTTP: `ledger.remote`.)
+
+A source gives rows of (entry bytes, salt ‖ payload or None), the kept heads, and a hint of which entries change keys and
+policy; the hint is only ever assumed, and compared with what the entries turn out to say.
+"""
+
+import base64
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+
+from decision_dna.ledger import layout
+from decision_dna.ledger.lock import Locked
+from decision_dna.ledger.notes import decode_base64
+from decision_dna.ledger.reader import LogReader
+from decision_dna.ledger.store import Store
+from decision_dna.ledger.stored import check_stored
+from decision_dna.ledger.verification import AuthorityEntry, Finding, Joint, Segment, Step, StoredPayload, note_size
+from decision_dna.schemas.codec import decode_json
+from decision_dna.schemas.errors import LedgerError, Malformed, ProofRejected
+
+Rows = list[tuple[bytes, StoredPayload]]
+
+
+class Source(Protocol):
+    """A log to be verified."""
+
+    origin: str
+    size: int
+    payloads_known: bool
+
+    def rows(self, start: int, end: int) -> tuple[Rows, list[Finding]]:
+        """The entries [start, end) with their payloads, and what was wrong with how they lie there."""
+        ...
+
+    def heads(self) -> list[tuple[int, bytes]]:
+        """The kept heads, (size, note), ascending; the newest last."""
+        ...
+
+    def authority_hint(self) -> list[AuthorityEntry]:
+        """Entries that are believed to change keys and policy."""
+        ...
+
+    def settle(self, segment: Segment) -> None:
+        """Judge what this source can judge of a segment better than the join: findings are added, what is settled is cleared."""
+        ...
+
+    def judge(self, joint: Joint) -> list[Finding]:
+        """What else this source holds, against the joined log."""
+        ...
+
+
+class StoreSource:
+    """A log in a store, up to a locked head. Ids and tree nodes are looked up where they lie: that verifies them too."""
+
+    payloads_known = True
+
+    def __init__(self, store: Store, head: Locked) -> None:
+        self.store, self.head = store, head
+        self.origin, self.size = head.origin, head.size
+        self._reader = LogReader(store, lambda: head)
+
+    def rows(self, start: int, end: int) -> tuple[Rows, list[Finding]]:
+        """Runs in their order; a run under a wrong key, across a multiple of 32, or unreadable, is a finding."""
+        findings: list[Finding] = []
+        entries = [entry for _, run in self._runs("entries", start, end, findings) for entry in run]
+        payloads: list[StoredPayload] = []
+        for at, stored in self._runs("payloads", start, end, findings):
+            payloads += [None] * (at - start - len(payloads))
+            payloads += [item if isinstance(item, bytes) else None for item in stored]
+        if len(entries) != end - start:
+            findings.append(Finding(Step.ENCODING, start, f"{len(entries)} entries lie in [{start}, {end})"))
+        payloads += [None] * (len(entries) - len(payloads))
+        return list(zip(entries, payloads, strict=False)), findings
+
+    def _runs(self, family: str, start: int, end: int, findings: list[Finding]) -> Iterator[tuple[int, list]]:  # type: ignore[type-arg]  # of entries or of payloads
+        step = Step.ENCODING if family == "entries" else Step.PAYLOADS
+        split = layout.split_entries if family == "entries" else layout.split_payloads
+        at = start
+        for key, value in self.store.scan(family, layout.seq_key(start), layout.seq_key(end)):
+            try:
+                run = split(value)
+            except LedgerError as error:
+                findings.append(Finding(step, at, f"{family} under key {key.hex()}: {error}"))
+                continue
+            if key != layout.seq_key(at) or not run or at % layout.RUN_EVENTS + len(run) > layout.RUN_EVENTS:
+                findings.append(
+                    Finding(step, at, f"{family} under key {key.hex()}: {len(run)} where the run of seq {at} was due")
+                )
+                at = max(at, int.from_bytes(key[:8]))
+            yield at, run
+            at += len(run)
+        if at != end:
+            findings.append(Finding(step, at, f"{family} end at {at}, not at {end}"))
+
+    def heads(self) -> list[tuple[int, bytes]]:
+        """From the family `heads`, and the newest from the lock."""
+        kept = [
+            (int.from_bytes(key), note) for key, note in self.store.scan("heads") if int.from_bytes(key) < self.size
+        ]
+        return [*kept, (self.size, self.head.note.encode())]
+
+    def authority_hint(self) -> list[AuthorityEntry]:
+        """From `meta/authority`."""
+        try:
+            seqs = layout.decode_seqs(self.store.get("meta", layout.AUTHORITY_KEY) or b"\x90")
+            return [AuthorityEntry(seq, self._reader.raw(seq)) for seq in seqs]
+        except LedgerError:
+            return []
+
+    def settle(self, segment: Segment) -> None:
+        """Every (source, id) must lead to its own entry, every cause to an earlier one, every node be what the entries give."""
+        add = segment.findings.append
+        found_ids = self.store.get_many("ids", [layout.id_key(event_id, source) for _, event_id, source in segment.ids])
+        for (seq, _, _), found in zip(segment.ids, found_ids, strict=True):
+            if found != seq.to_bytes(8):
+                add(
+                    Finding(
+                        Step.ENCODING,
+                        seq,
+                        f"its (source, id) leads to {found.hex() if found else 'nothing'}: not unique, or the id index is wrong",
+                    )
+                )
+        for seq, cause in segment.causes:
+            first = self._reader.seq_of_id(cause)
+            if first is None or first >= seq:
+                add(Finding(Step.ENCODING, seq, f"its cause {cause.hex()} is no earlier event"))
+        nodes = list(segment.tile_nodes.items())
+        stored = self.store.get_many("nodes", [layout.node_key(*node) for node, _ in nodes])
+        for (node, value), found in zip(nodes, stored, strict=True):
+            if value != found:
+                add(
+                    Finding(
+                        Step.TREE,
+                        None,
+                        f"stored node {node} is {found.hex() if found else 'missing'}, the entries give {value.hex()}",
+                    )
+                )
+        segment.ids, segment.causes, segment.tile_nodes = [], [], {}
+        segment.count_findings()
+
+    def judge(self, joint: Joint) -> list[Finding]:
+        """The small families."""
+        return check_stored(self.store, joint)
+
+
+class ExportHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """First line of an export."""
+
+    format: str
+    origin: str
+    size: int
+
+
+class ExportRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of an export; base64."""
+
+    entry: str
+    payload: str | None
+
+
+class ExportHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One kept head of an export."""
+
+    head: str
+
+
+EXPORT_FORMAT = "decision-dna/export@v1"
+_headers = msgspec.json.Decoder(ExportHeader)
+_rows = msgspec.json.Decoder(ExportRow)
+_notes = msgspec.json.Decoder(ExportHead)
+
+
+class ExportSource:
+    """A log in one NDJSON file (docs/format.md, section 10), held in memory."""
+
+    payloads_known = True
+
+    def __init__(self, data: bytes) -> None:
+        """Raises Malformed where the file is not an export."""
+        lines = data.split(b"\n")
+        if lines.pop() != b"":
+            raise Malformed("an export's lines each end with LF")
+        if not lines:
+            raise Malformed("an export has a first line")
+        header = decode_json(_headers, lines[0])
+        if header.format != EXPORT_FORMAT or not 1 <= header.size <= len(lines) - 2:
+            raise Malformed(f"not an export of {header.size} entries with a head")
+        self.origin, self.size = header.origin, header.size
+        self._rows = [self._decode_row(line) for line in lines[1 : 1 + header.size]]
+        self._heads = [decode_json(_notes, line).head.encode() for line in lines[1 + header.size :]]
+
+    @staticmethod
+    def _decode_row(line: bytes) -> tuple[bytes, StoredPayload]:
+        row = decode_json(_rows, line)
+        try:
+            payload = None if row.payload is None else decode_base64(row.payload, "payload")
+            return decode_base64(row.entry, "entry"), payload
+        except ProofRejected as error:
+            raise Malformed(str(error)) from None
+
+    def rows(self, start: int, end: int) -> tuple[Rows, list[Finding]]:
+        """As they stand in the file."""
+        return self._rows[start:end], []
+
+    def heads(self) -> list[tuple[int, bytes]]:
+        """With the sizes that they state; raises ProofRejected where one can't be read or they don't ascend."""
+        heads = [(note_size(note), note) for note in self._heads]
+        sizes = [size for size, _ in heads]
+        if sizes != sorted(set(sizes)):
+            raise ProofRejected("the heads of an export ascend")
+        return heads
+
+    def authority_hint(self) -> list[AuthorityEntry]:
+        """None: the first walk finds them."""
+        return []
+
+    def settle(self, segment: Segment) -> None:
+        """Nothing: left to the join."""
+        segment.tile_nodes = {}
+
+    def judge(self, joint: Joint) -> list[Finding]:
+        """The file holds nothing else."""
+        return []
+
+
+def export_lines(reader: LogReader) -> Iterator[bytes]:
+    """The visible log as an export, line by line."""
+    size = reader.size
+    yield _line(ExportHeader(EXPORT_FORMAT, reader.head().origin, size))
+    for seq in range(size):
+        event = reader.event(seq)
+        payload = (
+            None
+            if event.entry.open or event.payload is None or event.salt is None
+            else _text(event.salt + event.payload)
+        )
+        yield _line(ExportRow(_text(event.raw), payload))
+    for at in reader.heads():
+        if at <= size:
+            yield _line(ExportHead(reader.note_of(at).decode()))
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _line(row: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(row) + b"\n"

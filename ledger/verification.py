@@ -1,0 +1,598 @@
+"""The numbered verification of a whole log, steps 1–7 (docs/format.md, section 15), as pure functions on bytes.
+
+A log is checked in *segments* of 65,536 entries, each by itself and anywhere (`check_segment`), and the results are
+joined in order (`Joint`). What a segment can't know (where its streams stood, which keys were live) it takes as a
+starting point or leaves to the join:
+
+    keys and policy   assumed from a schedule, then compared with the entries that the segments really met
+    streams, authors  continuity inside the segment; the join checks first against last
+    tree              hashes over aligned subtrees; the join pushes them and compares every kept head
+    heartbeats        what the segment added to the streams up to them; the join lays that over what came before
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from enum import IntEnum
+from hashlib import sha256
+
+import msgspec
+
+from decision_dna.ledger import hashing, merkle, streams
+from decision_dna.ledger.authority import (
+    AuthorCounter,
+    Authority,
+    authority_after,
+    counter_after,
+    counter_from,
+    decode_ledger_payload,
+    signature_job,
+)
+from decision_dna.ledger.notes import Vkey, open_checkpoint, parse_checkpoint, parse_note
+from decision_dna.ledger.signatures import is_signed
+from decision_dna.ledger.streams import StreamHead
+from decision_dna.schemas import claims
+from decision_dna.schemas.claims import ZEROS, Claim, Entry, decode_claim, decode_entry
+from decision_dna.schemas.errors import BadInput, LedgerError, ProofRejected
+from decision_dna.schemas.ledgering import GENESIS, KEY, POLICY, Erasure, Heartbeat
+from decision_dna.schemas.payloads import PAYLOAD_BYTES_MAX, is_open
+
+SEGMENT_HEIGHT = 16
+SEGMENT_EVENTS = 1 << SEGMENT_HEIGHT
+FINDINGS_KEPT = 50
+NO_SALT = bytes(16)
+_AUTHORITY_TYPES = frozenset({GENESIS, KEY, POLICY})
+
+
+class Step(IntEnum):
+    """The steps, with the same numbers in code, report and README."""
+
+    ENCODING = 1
+    CHAIN = 2
+    STREAMS = 3
+    ATTESTATIONS = 4
+    PAYLOADS = 5
+    TREE = 6
+    CHECKPOINTS = 7
+    WITNESSES = 8
+    ANCHORS = 9
+    STATE = 10
+    DECISIONS = 11
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What does not hold, in which step, at which seq (None: not at one entry)."""
+
+    step: int
+    seq: int | None
+    text: str
+
+
+StoredPayload = bytes | None
+"""salt ‖ payload bytes, or nothing."""
+
+
+class AuthorityEntry(msgspec.Struct, frozen=True):
+    """An entry that changes keys or policy, as met."""
+
+    seq: int
+    raw: bytes
+
+
+class AuthorSpan(msgspec.Struct):
+    """What one author key said in a segment: its first claim, for the join to judge, and its counter at the end."""
+
+    seq: int
+    author_seq: int
+    author_prev: bytes
+    digest: bytes
+    after: AuthorCounter
+
+
+class StreamSpan(msgspec.Struct):
+    """One stream in a segment: where it starts, for the join to judge, and its head at the end."""
+
+    seq: int
+    first_seq: int
+    first_prev: bytes
+    next_seq: int
+    head: bytes
+
+
+class HeartbeatMet(msgspec.Struct, frozen=True):
+    """A heartbeat, and what the segment had added to the streams before it."""
+
+    seq: int
+    recorded_at: int
+    count: int
+    root: bytes
+    added: dict[str, tuple[int, bytes]]
+
+
+class Segment(msgspec.Struct):
+    """What one segment says of itself."""
+
+    start: int
+    end: int
+    findings: list[Finding]
+    found: dict[int, int]
+    first_prev: bytes
+    last_hash: bytes
+    first_recorded_at: int
+    last_recorded_at: int
+    streams: dict[str, StreamSpan]
+    authors: dict[bytes, AuthorSpan]
+    authority: list[AuthorityEntry]
+    heartbeats: list[HeartbeatMet]
+    erasures: list[tuple[int, int, bytes]]
+    missing: list[tuple[int, bytes]]
+    causes: list[tuple[int, bytes]]
+    ids: list[tuple[int, bytes, str]]
+    subtrees: dict[int, list[bytes]]
+    tile_nodes: dict[tuple[int, int], bytes]
+    noted: list[AuthorityEntry]
+    attestations: dict[str, int]
+
+    def count_findings(self) -> None:
+        """After findings were added from outside: no step has fewer than its list says."""
+        listed = Counter(finding.step for finding in self.findings)
+        self.found = {step: max(self.found.get(step, 0), listed[step]) for step in {*self.found, *listed}}
+
+
+Schedule = list[tuple[int, Authority]]
+"""(first seq at which it holds, keys and policy), ascending."""
+
+
+class SegmentCheck:
+    """Checks the entries of one segment in order. Use `check_segment`."""
+
+    def __init__(
+        self, origin: str, start: int, schedule: Schedule, payloads_known: bool, note_types: frozenset[str]
+    ) -> None:
+        self.origin, self.start, self.payloads_known, self.note_types = origin, start, payloads_known, note_types
+        self.schedule = [item for item in schedule if item[0] > start]
+        before = [item for item in schedule if item[0] <= start]
+        self.authority = before[-1][1] if before else None
+        self.segment = Segment(
+            start,
+            start,
+            [],
+            {},
+            ZEROS,
+            ZEROS,
+            0,
+            0,
+            {},
+            {},
+            [],
+            [],
+            [],
+            [],
+            [],
+            [],
+            {},
+            {},
+            [],
+            {"author": 0, "notary": 0, "none": 0},
+        )
+        self.leaves: list[bytes] = []
+        self.prev: bytes | None = None
+
+    def find(self, step: Step, seq: int | None, text: str) -> None:
+        """Note what does not hold; the first `FINDINGS_KEPT` of a step with their text, all by number."""
+        found = self.segment.found
+        found[step] = found.get(step, 0) + 1
+        if found[step] <= FINDINGS_KEPT:
+            self.segment.findings.append(Finding(step, seq, text))
+
+    def add(self, seq: int, raw: bytes, payload: StoredPayload) -> None:
+        """One entry with its payload, in its place."""
+        segment = self.segment
+        if self.schedule and self.schedule[0][0] <= seq:
+            self.authority = self.schedule.pop(0)[1]
+        hasher = hashing._entry.copy()  # the hot loop: no call per event that can be saved
+        hasher.update(raw)
+        digest = hasher.digest()
+        self.leaves.append(sha256(b"\x00" + raw).digest())
+        try:
+            entry = decode_entry(raw)
+        except BadInput as error:
+            self.find(Step.ENCODING, seq, f"entry: {error}")
+            self.prev = digest
+            return
+        if self.prev is None:
+            segment.first_prev, segment.first_recorded_at = entry.prev, entry.recorded_at
+        else:
+            if entry.prev != self.prev:
+                self.find(Step.CHAIN, seq, f"prev is {entry.prev.hex()}, the entry before hashes to {self.prev.hex()}")
+            if entry.recorded_at < segment.last_recorded_at:
+                self.find(
+                    Step.ENCODING,
+                    seq,
+                    f"recorded_at {entry.recorded_at} lies before the last, {segment.last_recorded_at}",
+                )
+        segment.last_recorded_at = max(segment.last_recorded_at, entry.recorded_at)
+        if entry.seq != seq:
+            self.find(Step.ENCODING, seq, f"the entry says seq {entry.seq}")
+        self.prev = digest
+        claim = self._claim(seq, entry)
+        if claim is not None:
+            self._heartbeat(seq, entry, claim)  # commits to the streams before it
+            self._attestation(seq, raw, entry, claim)
+            self._payload(seq, entry, claim, payload)
+            if claim.type in self.note_types:
+                segment.noted.append(AuthorityEntry(seq, raw))
+        self._stream(seq, entry, digest)
+
+    def _claim(self, seq: int, entry: Entry) -> Claim | None:
+        try:
+            claim = decode_claim(entry.claim)
+        except BadInput as error:
+            self.find(Step.ENCODING, seq, f"claim: {error}")
+            return None
+        if claim.origin != self.origin:
+            self.find(Step.ENCODING, seq, f"claim for origin {claim.origin!r} in the log {self.origin!r}")
+        stream = claims.stream_of(claim.type, claim.source)
+        if entry.stream != stream:
+            self.find(Step.ENCODING, seq, f"stream is {entry.stream!r}, type and source give {stream!r}")
+        try:
+            claims.check_times(claim.occurred_at, claim.id, entry.recorded_at)
+        except BadInput as error:
+            self.find(Step.ENCODING, seq, str(error))
+        self.segment.ids.append((seq, claim.id, claim.source))
+        self.segment.causes.extend([(seq, cause) for cause in claim.causes])
+        return claim
+
+    def _stream(self, seq: int, entry: Entry, digest: bytes) -> None:
+        span = self.segment.streams.get(entry.stream)
+        if span is None:
+            self.segment.streams[entry.stream] = StreamSpan(
+                seq, entry.stream_seq, entry.stream_prev, entry.stream_seq + 1, digest
+            )
+            return
+        if entry.stream_seq != span.next_seq:
+            self.find(
+                Step.STREAMS,
+                seq,
+                f"stream {entry.stream}: stream_seq is {entry.stream_seq}, the next is {span.next_seq}",
+            )
+        if entry.stream_prev != span.head:
+            self.find(
+                Step.STREAMS,
+                seq,
+                f"stream {entry.stream}: stream_prev is {entry.stream_prev.hex()}, its last entry hashes to {span.head.hex()}",
+            )
+        span.next_seq, span.head = span.next_seq + 1, digest
+
+    def _attestation(self, seq: int, raw: bytes, entry: Entry, claim: Claim) -> None:
+        self.segment.attestations[entry.attestation] += 1
+        if claim.type in _AUTHORITY_TYPES and claim.source == "ledger":
+            self.segment.authority.append(AuthorityEntry(seq, raw))
+        try:
+            job = signature_job(self.authority if seq else None, entry, claim)
+            if job is not None and not is_signed(*job):
+                self.find(
+                    Step.ATTESTATIONS,
+                    seq,
+                    f"the {entry.attestation}'s signature does not verify under key {job[0].hex()}",
+                )
+        except LedgerError as error:
+            self.find(Step.ATTESTATIONS, seq, str(error))
+        if entry.attestation == "author":
+            self._count(seq, entry, claim)
+        elif claim.author_seq:
+            self.find(Step.ATTESTATIONS, seq, f"author_seq {claim.author_seq} in a claim that no author signed")
+
+    def _count(self, seq: int, entry: Entry, claim: Claim) -> None:
+        digest = hashing.claim_hash(entry.claim)
+        span = self.segment.authors.get(entry.key_id)
+        if span is None:
+            after = counter_from(claim.author_seq, digest)
+            self.segment.authors[entry.key_id] = AuthorSpan(seq, claim.author_seq, claim.author_prev, digest, after)
+            return
+        try:
+            span.after = counter_after(span.after, claim.author_seq, claim.author_prev, digest)
+        except LedgerError as error:
+            self.find(Step.ATTESTATIONS, seq, f"key {entry.key_id.hex()}: {error}")
+
+    def _heartbeat(self, seq: int, entry: Entry, claim: Claim) -> None:
+        if claim.source != "ledger":
+            return
+        try:
+            payload = decode_ledger_payload(claim, entry.open)
+        except LedgerError:
+            return  # named by step 4
+        if isinstance(payload, Heartbeat):
+            added = {name: (span.next_seq, span.head) for name, span in self.segment.streams.items()}
+            met = HeartbeatMet(seq, entry.recorded_at, payload.streams_count, payload.streams_root, added)
+            self.segment.heartbeats.append(met)
+        elif isinstance(payload, Erasure):
+            self.segment.erasures.append((seq, payload.seq, payload.id))
+
+    def _payload(self, seq: int, entry: Entry, claim: Claim, payload: StoredPayload) -> None:
+        salted = payload
+        if is_open(claim.type):
+            if payload is not None:
+                self.find(Step.PAYLOADS, seq, f"{claim.type} is open, and yet has a payload beside its entry")
+            salted = NO_SALT + entry.open
+        elif entry.open:
+            self.find(Step.PAYLOADS, seq, f"{claim.type} is not open, and yet its entry holds a payload")
+        if salted is None:
+            if self.payloads_known:
+                self.segment.missing.append((seq, claim.id))
+            return
+        hasher = hashing._payload.copy()  # the hot loop
+        hasher.update(salted)
+        if not len(NO_SALT) <= len(salted) <= len(NO_SALT) + PAYLOAD_BYTES_MAX:
+            self.find(Step.PAYLOADS, seq, f"salt and payload of {len(salted)} bytes")
+        elif hasher.digest() != claim.payload_commitment:
+            self.find(
+                Step.PAYLOADS,
+                seq,
+                f"payload and salt commit to {hasher.hexdigest()}, the claim says {claim.payload_commitment.hex()}",
+            )
+
+    def finish(self, sizes: Sequence[int]) -> Segment:
+        """The segment, with the subtrees that the heads at `sizes` inside it need, and the nodes that tiles hold."""
+        segment, start = self.segment, self.start
+        segment.end, segment.last_hash = start + len(self.leaves), self.prev or ZEROS
+        rows: merkle.Rows = []
+        merkle.extend(merkle.Frontier(), self.leaves, rows)
+
+        def node(height: int, index: int) -> bytes:
+            return rows[height][1][index - (start >> height)]
+
+        for size in {*sizes, segment.end}:
+            segment.subtrees[size] = [node(*place) for place in merkle.cover(start, size)]
+        for height in range(8, len(rows), 8):
+            segment.tile_nodes.update(
+                ((height, (start >> height) + at), value) for at, value in enumerate(rows[height][1])
+            )
+        return segment
+
+
+def check_segment(
+    origin: str,
+    start: int,
+    rows: Sequence[tuple[bytes, StoredPayload]],
+    schedule: Schedule,
+    sizes: Sequence[int],
+    *,
+    payloads_known: bool = True,
+    note_types: frozenset[str] = frozenset(),
+) -> Segment:
+    """Check the entries from `start` (a multiple of `SEGMENT_EVENTS`) on. `sizes` are the kept heads within."""
+    check = SegmentCheck(origin, start, schedule, payloads_known, note_types)
+    for seq, (raw, payload) in enumerate(rows, start):
+        check.add(seq, raw, payload)
+    return check.finish(sizes)
+
+
+class Joint:
+    """Joins segments in order, and judges what none of them could know alone."""
+
+    def __init__(self, origin: str, schedule: Schedule) -> None:
+        self.origin, self.schedule = origin, schedule
+        self.findings: list[Finding] = []
+        self.found: Counter[int] = Counter()
+        self.frontier = merkle.Frontier()
+        self.roots: dict[int, bytes] = {0: merkle.EMPTY_ROOT}
+        self.streams: dict[str, StreamHead] = {}
+        self.authors: dict[bytes, AuthorCounter] = {}
+        self.authority: list[AuthorityEntry] = []
+        self.noted: list[AuthorityEntry] = []
+        self.heartbeats: list[tuple[int, int]] = []
+        self.attestations: Counter[str] = Counter()
+        self.last_hash, self.recorded_at = ZEROS, 0
+        self._missing: list[tuple[int, bytes]] = []
+        self._erasures: list[tuple[int, int, bytes]] = []
+        self.erased = 0
+        self.heads_held = 0
+        self.first_recorded_at = 0
+
+    @property
+    def size(self) -> int:
+        """Entries joined."""
+        return self.frontier.size
+
+    def find(self, step: Step, seq: int | None, text: str) -> None:
+        """Note what does not hold."""
+        self.found[step] += 1
+        if self.found[step] <= FINDINGS_KEPT:
+            self.findings.append(Finding(step, seq, text))
+
+    def add(self, segment: Segment) -> None:
+        """The next segment."""
+        if segment.start == 0:
+            self.first_recorded_at = segment.first_recorded_at
+        for finding in segment.findings:
+            if self.found[finding.step] < FINDINGS_KEPT:
+                self.findings.append(finding)
+        self.found.update(segment.found)
+        if segment.first_prev != self.last_hash and segment.end > segment.start:
+            self.find(
+                Step.CHAIN,
+                segment.start,
+                f"prev is {segment.first_prev.hex()}, the entry before hashes to {self.last_hash.hex()}",
+            )
+        if segment.first_recorded_at < self.recorded_at:
+            self.find(
+                Step.ENCODING,
+                segment.start,
+                f"recorded_at {segment.first_recorded_at} lies before the last, {self.recorded_at}",
+            )
+        self._join_streams(segment)
+        self._join_authors(segment)
+        self._join_tree(segment)
+        self.authority += segment.authority
+        self.noted += segment.noted
+        self.attestations.update(segment.attestations)
+        self._missing += segment.missing
+        self._erasures += segment.erasures
+        self.last_hash, self.recorded_at = segment.last_hash, max(self.recorded_at, segment.last_recorded_at)
+
+    def _join_streams(self, segment: Segment) -> None:
+        for heartbeat in segment.heartbeats:
+            heads = {**self.streams, **heartbeat.added}
+            leaves = streams.list_leaves(heads)
+            if heartbeat.count != len(leaves):
+                self.find(
+                    Step.STREAMS,
+                    heartbeat.seq,
+                    f"the heartbeat counts {heartbeat.count} streams, there are {len(leaves)}",
+                )
+            elif heartbeat.root != (root := streams.list_root(leaves)):
+                self.find(
+                    Step.STREAMS,
+                    heartbeat.seq,
+                    f"the heartbeat's root of streams is {heartbeat.root.hex()}, theirs is {root.hex()}",
+                )
+            self.heartbeats.append((heartbeat.seq, heartbeat.recorded_at))
+        for name, span in segment.streams.items():
+            expected, head = self.streams.get(name, (0, ZEROS))
+            if span.first_seq != expected:
+                self.find(
+                    Step.STREAMS, span.seq, f"stream {name}: stream_seq is {span.first_seq}, the next is {expected}"
+                )
+            if span.first_prev != head:
+                self.find(
+                    Step.STREAMS,
+                    span.seq,
+                    f"stream {name}: stream_prev is {span.first_prev.hex()}, its last entry hashes to {head.hex()}",
+                )
+            self.streams[name] = (span.next_seq, span.head)
+
+    def _join_authors(self, segment: Segment) -> None:
+        for key_id, span in segment.authors.items():
+            try:
+                counter_after(self.authors.get(key_id), span.author_seq, span.author_prev, span.digest)
+            except LedgerError as error:
+                self.find(Step.ATTESTATIONS, span.seq, f"key {key_id.hex()}: {error}")
+            self.authors[key_id] = span.after
+
+    def _join_tree(self, segment: Segment) -> None:
+        for size, hashes in segment.subtrees.items():
+            frontier = self.frontier
+            for (height, _), value in zip(merkle.cover(segment.start, size), hashes, strict=True):
+                frontier = merkle.push(frontier, height, value)
+            self.roots[size] = frontier.root()
+            if size == segment.end:
+                whole = frontier
+        self.frontier = whole
+
+    def judge_payloads(self) -> None:
+        """Step 5, as far as it needs the whole log: what is missing was erased, and erasures name what may be."""
+        erased: dict[int, bytes] = {}
+        for seq, target, event_id in self._erasures:
+            if target >= seq:
+                self.find(Step.PAYLOADS, seq, f"the erasure names event {target}, which is not before it")
+            erased[target] = event_id
+        for seq, event_id in self._missing:
+            if erased.get(seq) != event_id:
+                self.find(Step.PAYLOADS, seq, "the payload is missing, and no erasure names it")
+        self.erased = len(erased)
+
+    def check_erasure_targets(self, target_of: dict[int, tuple[bytes, str]]) -> None:
+        """Erasures must name the id of an entry that is not open. `target_of`: seq → (id, type) of each named entry."""
+        for seq, target, event_id in self._erasures:
+            found = target_of.get(target)
+            if target >= seq or found is None:
+                continue
+            if found[0] != event_id:
+                self.find(
+                    Step.PAYLOADS,
+                    seq,
+                    f"the erasure names event {target} with id {event_id.hex()}, its id is {found[0].hex()}",
+                )
+            elif is_open(found[1]):
+                self.find(Step.PAYLOADS, seq, f"the erasure names event {target}, whose payload is open")
+
+    def erasure_targets(self) -> list[int]:
+        """The seqs that erasures name, and that exist."""
+        return sorted({target for seq, target, _ in self._erasures if target < seq})
+
+    def folded(self) -> Schedule:
+        """Keys and policy as the met entries give them; what can't be folded is a finding of step 4."""
+        schedule: Schedule = []
+        authority: Authority | None = None
+        for met in self.authority:
+            try:
+                entry = decode_entry(met.raw)
+                after = authority_after(authority, entry, decode_claim(entry.claim))
+            except LedgerError as error:
+                self.find(Step.ATTESTATIONS, met.seq, str(error))
+                continue
+            if after is not None and after is not authority:
+                authority = after
+                schedule.append((met.seq + 1, after))
+        return schedule
+
+
+def fold_schedule(entries: Sequence[AuthorityEntry]) -> Schedule:
+    """A schedule to assume, from entries believed to change keys or policy; what does not fold is left out."""
+    joint = Joint("", [])
+    joint.authority = list(entries)
+    return joint.folded()
+
+
+class Pin(msgspec.Struct, frozen=True):
+    """What the verifier's key showed: `pinned` where a kept head (or genesis) is tied to it."""
+
+    given: bool
+    pinned: bool
+    text: str
+
+
+def judge_heads(joint: Joint, heads: Sequence[tuple[int, bytes]], size: int, vkey: Vkey | None) -> Pin:
+    """Step 7 over all kept heads, (size, note) ascending, the last of which must be of the whole log; and step 6: its root."""
+    authority = joint.schedule[-1][1] if joint.schedule else None
+    if authority is None:
+        joint.find(Step.CHECKPOINTS, None, "no keys to check heads with: genesis is missing or unreadable")
+        return Pin(vkey is not None, False, "no genesis")
+    if not heads or heads[-1][0] != size:
+        joint.find(
+            Step.CHECKPOINTS,
+            None,
+            f"the newest head is of size {heads[-1][0] if heads else 0}, the log has {size} entries",
+        )
+    pinned = False
+    for at, note in heads:
+        vkeys = [Vkey(joint.origin, key) for key in authority.log_keys_at(at)]
+        try:
+            checkpoint = open_checkpoint(note, vkeys)
+            if not vkeys:
+                raise ProofRejected(f"no log key signs size {at}")
+            if checkpoint.origin != joint.origin or checkpoint.size != at:
+                raise ProofRejected(f"a head kept as {joint.origin} {at} says {checkpoint.origin} {checkpoint.size}")
+            pinned = pinned or vkey in vkeys
+            joint.heads_held += 1
+        except (LedgerError, UnicodeDecodeError) as error:
+            joint.find(Step.CHECKPOINTS, None, f"head {at}: {error}")
+            continue
+        root = joint.roots.get(at)
+        if root != checkpoint.root:
+            step = Step.TREE if at == size else Step.CHECKPOINTS
+            given = root.hex() if root else "nothing"
+            joint.find(step, None, f"the head of size {at} has root {checkpoint.root.hex()}, the entries give {given}")
+    return _judge_pin(joint, authority, vkey, pinned)
+
+
+def _judge_pin(joint: Joint, authority: Authority, vkey: Vkey | None, pinned: bool) -> Pin:
+    if vkey is None:
+        return Pin(False, False, "no key given: who signed is not pinned")
+    if vkey.name == joint.origin and (pinned or vkey.key == authority.root):
+        return Pin(True, True, f"pinned to {vkey}")
+    joint.find(
+        Step.CHECKPOINTS, None, f"the given key {vkey} is neither this log's root key nor one that signed a kept head"
+    )
+    return Pin(True, False, "the given key is not this log's")
+
+
+def note_size(note: bytes) -> int:
+    """The size that a note's checkpoint states. Raises ProofRejected."""
+    return parse_checkpoint(parse_note(note).text).size
+
+
+def is_fork(first: bytes, second: bytes, vkey: Vkey) -> bool:
+    """Whether two notes signed by one key convict it: one size, two roots. Raises ProofRejected where one is not by the key."""
+    one, other = (open_checkpoint(note, [vkey]) for note in (first, second))
+    return one.size == other.size and one.root != other.root
