@@ -1,4 +1,4 @@
-"""A second verifier of Decision DNA, written from `docs/format.md` alone; it shares no line with the first one.
+"""A second verifier of Decision DNA, written from `docs/format.md` alone, without a look at the first one.
 
 It needs Python 3.11 and nothing else. It reads one file, offline, and says what the file proves:
 

@@ -28,9 +28,10 @@ from decision_dna.schemas import codec
 
 SYSTEM_PROGRAM = "11111111111111111111111111111111"
 VOTE_PROGRAM = "Vote111111111111111111111111111111111111111"
-SPL_TOKEN = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
-SPL_TOKEN_2022 = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"
-TOKEN_PROGRAMS = frozenset({SPL_TOKEN, SPL_TOKEN_2022})
+# SPL Token and Token-2022: their transfers have the same form.
+TOKEN_PROGRAMS = frozenset(
+    {"TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA", "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"}
+)
 WRAPPED_SOL = "So11111111111111111111111111111111111111112"
 
 # A transfer's data are at most 19 bytes (transferCheckedWithFee), which base58 writes in at most 26 digits: longer data
@@ -224,4 +225,4 @@ def _lamport_move(step: Instruction, call: int) -> Move | None:
     return Move("lamports", call, source, destination, source, int.from_bytes(data[4:], "little"))
 
 
-_READERS = {SPL_TOKEN: _token_move, SPL_TOKEN_2022: _token_move, SYSTEM_PROGRAM: _lamport_move}
+_READERS = dict.fromkeys(TOKEN_PROGRAMS, _token_move) | {SYSTEM_PROGRAM: _lamport_move}

@@ -4,12 +4,12 @@ Keys are assumed and then compared: a first walk takes the schedule of keys that
 turn out to say otherwise, one more walk with what they say. A result counts only if assumed and met are the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 
 import msgspec
 
-from decision_dna.ledger.notes import Vkey
+from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.sources import Source
 from decision_dna.ledger.verification import (
     SEGMENT_EVENTS,
@@ -21,10 +21,11 @@ from decision_dna.ledger.verification import (
     Step,
     check_segment,
     fold_schedule,
+    judge_earlier,
     judge_heads,
 )
 from decision_dna.schemas.claims import decode_claim, decode_entry
-from decision_dna.schemas.errors import LedgerError
+from decision_dna.schemas.errors import LedgerError, ProofRejected
 
 WALKS_MAX = 4
 NOT_ASKED = {
@@ -118,8 +119,11 @@ def verify(
     progress: Progress | None = None,
     note_types: frozenset[str] = frozenset(),
     checks: tuple[Check, ...] = (),
+    earlier: Sequence[bytes] = (),
 ) -> Report:
     """Verify a log against a pinned key (None: authenticity stays unpinned). Never raises for what the log says.
+
+    `earlier` are heads that the verifier kept from before, or got from others: the log must still begin as they say.
 
     With an `executor`, segments are checked by `remote_work` there, in parallel; they are joined here, in order.
     """
@@ -129,12 +133,14 @@ def verify(
     except LedgerError as error:
         early.append(Finding(Step.CHECKPOINTS, None, str(error)))
         heads = []
+    known = _earlier_heads(earlier, source, early)
+    sizes = sorted({size for size, _ in heads} | {size for size, _ in known if size <= source.size})
     hint = source.authority_hint()
     for _ in range(WALKS_MAX):
         schedule = fold_schedule(hint)
         joint = Joint(source.origin, schedule)
         ids = _Ids()
-        for segment in _segments(source, _work(source, schedule, heads, note_types), executor, remote_work):
+        for segment in _segments(source, _work(source, schedule, sizes, note_types), executor, remote_work):
             ids.join(joint, segment)
             joint.add(segment)
             if progress is not None:
@@ -150,14 +156,28 @@ def verify(
     for finding in [*early, *source.judge(joint)]:
         joint.find(Step(finding.step), finding.seq, finding.text)
     pin = judge_heads(joint, heads, source.size, vkey)
+    judge_earlier(joint, known)
     extras = [check(joint, heads) for check in checks]
     return _report(source, joint, pin, extras)
 
 
+def _earlier_heads(notes: Sequence[bytes], source: Source, findings: list[Finding]) -> list[tuple[int, bytes]]:
+    """(size, note) of heads from before, as far as they can be read and are of this log."""
+    known: list[tuple[int, bytes]] = []
+    for note in notes:
+        try:
+            checkpoint = note_of(note)
+            if checkpoint.origin != source.origin:
+                raise ProofRejected(f"an earlier head is of {checkpoint.origin!r}")
+            known.append((checkpoint.size, note))
+        except LedgerError as error:
+            findings.append(Finding(Step.CHECKPOINTS, None, f"an earlier head: {error}"))
+    return known
+
+
 def _work(
-    source: Source, schedule: Schedule, heads: list[tuple[int, bytes]], note_types: frozenset[str]
+    source: Source, schedule: Schedule, sizes: list[int], note_types: frozenset[str]
 ) -> Iterator[Work]:
-    sizes = sorted(size for size, _ in heads)
     at = 0
     for start in range(0, source.size, SEGMENT_EVENTS):
         end = min(start + SEGMENT_EVENTS, source.size)

@@ -71,7 +71,9 @@ def prove_event(
     return _written(Evidence(EVIDENCE_FORMAT, "event", reader.head().origin, items, payload, None, None, anchor, None))
 
 
-def prove_run(reader: LogReader, stream: str, seqs: Sequence[int], from_ns: int, to_ns: int, around: Around, leaves: list[bytes]) -> bytes:
+def prove_run(
+    reader: LogReader, stream: str, seqs: Sequence[int], from_ns: int, to_ns: int, around: Around, leaves: list[bytes]
+) -> bytes:
     """The entries `seqs` are all that the stream has from the first of them on, up to `heartbeat_after`; none at all: it is absent there.
 
     `leaves` is the list that this heartbeat commits to (`leaves_before`).
@@ -236,8 +238,13 @@ def _check_shape(evidence: Evidence) -> None:
         raise _Fails(Step.ENCODING, f"evidence of kind {kind!r} with other parts than that kind has")
     if evidence.run is not None and (kind == "run") != bool(evidence.run.entries):
         raise _Fails(Step.ENCODING, "a run has entries, an absence has none")
-    if evidence.run is not None and not 0 <= evidence.run.from_ns <= evidence.run.to_ns < 2**63:
-        raise _Fails(Step.ENCODING, "a run's times are 0 <= from <= to")
+    if evidence.run is not None:
+        if evidence.run.from_ns > evidence.run.to_ns:
+            raise _Fails(Step.ENCODING, "a run's times are from <= to")
+        try:
+            claims.check_plain_text(evidence.run.stream, "stream", EVIDENCE_BYTES_MAX)
+        except BadInput as error:
+            raise _Fails(Step.ENCODING, str(error)) from None
 
 
 def _check_fork(report: EvidenceReport, fork: ForkGiven, vkey: Vkey) -> None:
@@ -248,6 +255,13 @@ def _check_fork(report: EvidenceReport, fork: ForkGiven, vkey: Vkey) -> None:
     if one.size != other.size or one.root == other.root:
         raise _Fails(Step.CHECKPOINTS, "two heads convict where they have one size and two roots")
     report.facts.append(f"{vkey.name} signed two heads of size {one.size}: {one.root.hex()} and {other.root.hex()}")
+
+
+def _due(number: int, before: tuple[int, bytes] | None) -> bytes | None:
+    """The link that an entry of this number must have, as far as the file tells: zeros at 0, the hash of a neighbour."""
+    if number == 0:
+        return hashing.ZEROS
+    return hashing.entry_hash(before[1]) if before is not None and before[0] == number - 1 else None
 
 
 class _Check:
@@ -263,9 +277,10 @@ class _Check:
             for at, given in enumerate(self.evidence.run.entries):
                 self.report.shown.append(self._entry("run", given.entry, f"run entry {at}"))
         self._check_order()
-        schedule = self._check_attestations()
+        self._check_together()
+        authority = self._check_attestations()
         self._check_payloads()
-        checkpoint = self._check_tree(proofs, schedule[-1])
+        checkpoint = self._check_tree(proofs, authority)
         self.report.checkpoint = checkpoint
         if self.evidence.run is not None and self.evidence.streams is not None:
             self._check_run(self.evidence.run, self.evidence.streams)
@@ -315,23 +330,49 @@ class _Check:
         if any(shown.entry.seq <= middle[-1] for shown in self._of_role("heartbeat_after")):
             raise _Fails(Step.ENCODING, "heartbeat_after lies after the event")
 
-    def _check_attestations(self) -> list[Authority]:
-        """Fold keys and policies, and judge every entry by those before it: step 4. Returns the states in order."""
-        changes = sorted(self._of_role("genesis", "key", "policy"), key=lambda shown: shown.entry.seq)
-        states: list[tuple[int, Authority]] = []
+    def _check_together(self) -> None:
+        """The rules between entries that are both in the file: ids and times (1), the chain (2), streams (3)."""
+        ids: set[tuple[bytes, str]] = set()
+        before: Shown | None = None
+        last_of: dict[str, Shown] = {}
+        for shown in self._in_order():
+            entry, seq = shown.entry, shown.entry.seq
+            last = last_of.get(entry.stream)
+            if (shown.claim.id, shown.claim.source) in ids:
+                raise _Fails(Step.ENCODING, "its source and id are those of an earlier entry", seq)
+            if before is not None and entry.recorded_at < before.entry.recorded_at:
+                raise _Fails(Step.ENCODING, "recorded before an earlier entry", seq)
+            prev = _due(entry.seq, None if before is None else (before.entry.seq, before.raw))
+            if prev is not None and entry.prev != prev:
+                raise _Fails(Step.CHAIN, f"prev is {entry.prev.hex()}, {prev.hex()} was due", seq)
+            if last is not None and entry.stream_seq <= last.entry.stream_seq:
+                raise _Fails(Step.STREAMS, "stream_seq does not grow with seq", seq)
+            prev = _due(entry.stream_seq, None if last is None else (last.entry.stream_seq, last.raw))
+            if prev is not None and entry.stream_prev != prev:
+                raise _Fails(Step.STREAMS, f"stream_prev is {entry.stream_prev.hex()}, {prev.hex()} was due", seq)
+            ids.add((shown.claim.id, shown.claim.source))
+            before = last_of[entry.stream] = shown
+
+    def _check_attestations(self) -> Authority:
+        """Fold keys and policies, and judge every entry by those before it: step 4. Returns the last state."""
         authority: Authority | None = None
-        try:
-            for shown in changes:
-                self._judge(authority, shown)
+        for shown in self._in_order():
+            self._judge(authority, shown)
+            try:
                 authority = authority_after(authority, shown.entry, shown.claim)
-                if authority is not None:
-                    states.append((shown.entry.seq + 1, authority))
-            for shown in self._of_role("heartbeat_before", "event", "heartbeat_after", "run"):
-                before = [state for first, state in states if first <= shown.entry.seq]
-                self._judge(before[-1] if before else None, shown)
-        except LedgerError as error:
-            raise _Fails(Step.ATTESTATIONS, str(error)) from None
-        return [state for _, state in states]
+            except LedgerError as error:
+                raise _Fails(Step.ATTESTATIONS, str(error), shown.entry.seq) from None
+        if authority is None:
+            raise _Fails(Step.ATTESTATIONS, "without a genesis no attestation can be checked")
+        return authority
+
+    def _in_order(self) -> list[Shown]:
+        """Each shown entry once, by seq: one seq has one content."""
+        by_seq: dict[int, Shown] = {}
+        for shown in self.report.shown:
+            if by_seq.setdefault(shown.entry.seq, shown).raw != shown.raw:
+                raise _Fails(Step.ENCODING, "two different entries of one seq", shown.entry.seq)
+        return [by_seq[seq] for seq in sorted(by_seq)]
 
     def _judge(self, authority: Authority | None, shown: Shown) -> None:
         try:

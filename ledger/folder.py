@@ -4,7 +4,7 @@
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from decision_dna.ledger.audit import Check, Progress, Report, Work, do_work, verify
+from decision_dna.ledger.ledger import lock_file
 from decision_dna.ledger.lock import Lock, Locked
 from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.reader import LogReader
@@ -36,11 +37,13 @@ def read_folder(path: Path) -> Iterator[FolderView]:
     """The visible log of a folder, also while another process writes it. Raises CannotOpen."""
     if not (path / "db").exists():
         raise CannotOpen("no-ledger", f"no ledger in {path}")
-    lock = Lock.open(str(path / "lock" / "head.sqlite"), read_only=True)
+    lock = Lock.open(str(lock_file(path)), read_only=True)
     try:
-        with tempfile.TemporaryDirectory(prefix="dna-read-") as scratch:
-            with RocksStore.open_beside(str(path / "db"), scratch) as store:
-                yield FolderView(path, store, lock, LogReader(store, lock.read))
+        with (
+            tempfile.TemporaryDirectory(prefix="dna-read-") as scratch,
+            RocksStore.open_beside(str(path / "db"), scratch) as store,
+        ):
+            yield FolderView(path, store, lock, LogReader(store, lock.read))
     finally:
         lock.close()
 
@@ -53,12 +56,13 @@ def verify_folder(
     progress: Progress | None = None,
     note_types: frozenset[str] = frozenset(),
     checks: tuple[Check, ...] = (),
+    earlier: Sequence[bytes] = (),
 ) -> Report:
     """The whole verification of a ledger on disk, up to its lock. Raises CannotOpen where there is nothing to verify."""
     with read_folder(path) as view:
         source = StoreSource(view.store, view.lock.read())
         if processes < 2 or source.size <= SEGMENT_EVENTS:
-            return verify(source, vkey, progress=progress, note_types=note_types, checks=checks)
+            return verify(source, vkey, progress=progress, note_types=note_types, checks=checks, earlier=earlier)
         opened = (str(path), source.head)
         with ProcessPoolExecutor(processes, get_context("spawn"), _open_in_worker, opened) as pool:
             return verify(

@@ -81,12 +81,13 @@ class Stretch:
         """One past its last seq."""
         return self.first + len(self.raws)
 
-    def since(self, seq: int) -> "Stretch":
-        """What of it lies at or after a seq."""
-        skip = max(0, seq - self.first)
-        if skip == 0:
+    def between(self, start: int, end: int) -> "Stretch":
+        """What of it lies in [start, end)."""
+        if start <= self.first and end >= self.end:
             return self
-        return Stretch(self._store, self.first + skip, self.raws[skip:], self.entries[skip:], self.claims[skip:])
+        first = max(start, self.first)
+        part = slice(first - self.first, max(end, first) - self.first)
+        return Stretch(self._store, first, self.raws[part], self.entries[part], self.claims[part])
 
     def joined(self, more: "Stretch") -> "Stretch":
         """This and the one that follows on it."""
@@ -268,7 +269,7 @@ class Followers:
         stretch = read_stretch(self._store, start, min(size, start - start % STRETCH_EVENTS + STRETCH_EVENTS))
         batch, moved = self._store.batch(), False
         for follower in self._followers:
-            unseen = stretch.since(self._positions[follower.name])
+            unseen = stretch.between(self._positions[follower.name], stretch.end)
             if unseen.raws:
                 moved |= self._fold(follower, unseen, batch)
         if moved:

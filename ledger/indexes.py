@@ -5,7 +5,7 @@ it was followed: that makes them checkable byte by byte, and keeps a ledger that
 that grows in bulk. The events after the last complete block are read from the log; the newest are kept in memory, decoded.
 
     index    tag ‖ term ‖ u32 block                          u16 for each event: its place in the block, ascending
-             "p" ‖ stream ‖ 00 ‖ u64 first stream_seq        u32 block: where the n-th event of a stream is
+             "p" ‖ stream ‖ 00 ‖ u64 first stream_seq ‖ u32 block      nothing: says where the n-th event of a stream is
 
     tag  what            term
     t    type            the type ‖ 00; and each of its families, as `detection.*` ‖ 00
@@ -17,36 +17,34 @@ that grows in bulk. The events after the last complete block are read from the l
 
 Two detections of source "dex", at seqs 0 and 2, with one heartbeat between them, give among others
 
-    74 "detection.*" 00 00000000  ->  0000 0002        70 "detection/dex" 00 0000000000000000  ->  00000000
+    74 "detection.*" 00 00000000  ->  0000 0002        70 "detection/dex" 00 0000000000000000 00000000  ->
 """
 
 import sys
 import threading
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain
 from hashlib import sha256
+from itertools import chain
 
-from decision_dna.ledger import hashing
 from decision_dna.ledger.followers import (
-    START,
     STRETCH_EVENTS,
     ClaimFacts,
-    Cursor,
     EntryFacts,
     Stretch,
     cursor_key,
+    fits,
     read_cursor,
     read_stretch,
 )
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Batch, Store
-from decision_dna.schemas import codec
 
 BLOCK_EVENTS = STRETCH_EVENTS
 NAME, VERSION = "indexes", 1
+BLOCK_MAX = 2**32 - 1
 BLOCKS_CACHED = 4
 STEPS_BEFORE_SEEK = 4
 
@@ -95,9 +93,9 @@ def cause_term(event_id: bytes) -> bytes:
     return b"c" + event_id
 
 
-def place_key(stream: str, stream_seq: int) -> bytes:
-    """Where the row lies that covers the n-th event of a stream: the greatest key up to this one."""
-    return b"p" + stream.encode() + b"\0" + stream_seq.to_bytes(8)
+def place_key(stream: str, stream_seq: int, block: int) -> bytes:
+    """That a block's first event of a stream is its `stream_seq`-th."""
+    return b"p" + stream.encode() + b"\0" + stream_seq.to_bytes(8) + block.to_bytes(4)
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------
@@ -130,7 +128,7 @@ def block_rows(block: int, entries: Sequence[EntryFacts], claims: Sequence[Claim
     }
     suffix = block.to_bytes(4)
     rows = [(term + suffix, pack(places)) for term, places in postings.items()]
-    rows += [(place_key(name, entries[places[0]].stream_seq), suffix) for name, places in streams.items()]
+    rows += [(place_key(name, entries[places[0]].stream_seq, block), b"") for name, places in streams.items()]
     rows.sort()
     return rows
 
@@ -226,11 +224,13 @@ class Indexes:
                 for walk in walks:
                     walk.move_to(foremost)
 
-    def block_of(self, stream: str, stream_seq: int) -> int | None:
-        """The last block with a row that begins at or before the n-th event of a stream."""
-        key = place_key(stream, stream_seq)
+    def place_of(self, stream: str, stream_seq: int) -> tuple[int, int] | None:
+        """The last block that begins, for the stream, at or before its n-th event; and the stream_seq that it begins with. None where no row says so."""
+        key = place_key(stream, stream_seq, BLOCK_MAX)
         found = self.store.last("index", key)
-        return int.from_bytes(found[1]) if found is not None and found[0][:-8] == key[:-8] else None
+        if found is None or found[0][:-12] != key[:-12]:
+            return None
+        return _block(found[0]), int.from_bytes(found[0][-12:-4])
 
     def newest(self, start: int, end: int, *, reverse: bool) -> Iterator[Stretch]:
         """[start, end) by block, in order or from the end; what was read is kept for the next time."""
@@ -265,10 +265,9 @@ class _Walk:
 
     def next(self) -> None:
         """To the next block."""
-        for key, self.row in self._rows:
-            self.block = int.from_bytes(key[len(self._term) :])
-            return
-        self.block = None
+        found = next(self._rows, None)
+        self.block = None if found is None else _block(found[0])
+        self.row = b"" if found is None else found[1]
 
     def move_to(self, block: int) -> None:
         """To the first block at or after this one in the walk's direction: by steps where it is near, else by a seek."""
@@ -297,57 +296,56 @@ def _intersection(lists: Sequence[Sequence[int]]) -> Sequence[int]:
 # --- checking ------------------------------------------------------------------------------------------------------
 
 
-def rebuild(reader: LogReader, store: Store, end: int) -> Iterator[tuple[int, list[Row]]]:
-    """The rows of each complete block before `end`, from the log alone."""
-    del reader
-    for block in range(end // BLOCK_EVENTS):
+def rebuild(store: Store, blocks: Iterable[int]) -> Iterator[tuple[int, list[Row]]]:
+    """The rows of complete blocks, from the log alone. Raises Malformed, InvariantBroken."""
+    for block in blocks:
         stretch = read_stretch(store, block * BLOCK_EVENTS, (block + 1) * BLOCK_EVENTS)
         yield block, block_rows(block, stretch.entries, stretch.claims)
 
 
 def check_indexes(store: Store, reader: LogReader) -> list[str]:
-    """Every way in which the saved rows differ from what the log gives: cursor, missing, altered and extra rows.
+    """Every way in which the saved rows differ from what the log gives: the cursor; missing, altered and extra rows.
 
-    Compared byte by byte; holds the rows of one block at a time. An empty list: the indexes are what the log says, up to their cursor.
+    Compared byte by byte, block by block. An empty list: the indexes are what the log says, up to their cursor.
     """
-    differences = _check_cursor(store, reader)
-    saved = min(Indexes(store).saved(), reader.size)
-    expected_counts: Counter[int] = Counter()
-    for block, rows in rebuild(reader, store, saved):
-        found = store.get_many("index", [key for key, _ in rows])
-        for (key, value), stored in zip(rows, found, strict=True):
-            if stored is None:
-                differences.append(f"index row {key.hex()} is missing")
-            elif stored != value:
-                differences.append(f"index row {key.hex()} is {stored.hex()}, the log gives {value.hex()}")
-        expected_counts[block] = sum(stored is not None for stored in found)
-    return differences + _extra_rows(store, reader, expected_counts)
+    found = Counter(_block(key) for key, _ in store.scan("index"))
+    differences, saved = _check_cursor(store, reader, found)
+    counts: dict[int, int] = {}
+    for block, rows in rebuild(store, range(saved // BLOCK_EVENTS)):
+        stored = store.get_many("index", [key for key, _ in rows])
+        differences += [
+            f"index row {key.hex()} is {'missing' if there is None else there.hex()}, the log gives {value.hex()}"
+            for (key, value), there in zip(rows, stored, strict=True)
+            if there != value
+        ]
+        counts[block] = sum(there is not None for there in stored)
+    suspects = {block for block, count in found.items() if count != counts.get(block, 0)}
+    return differences + (_extra_rows(store, suspects, saved) if suspects else [])
 
 
-def _check_cursor(store: Store, reader: LogReader) -> list[str]:
-    """The cursor has one right form for its seq; another seq shows in the hash, none at all in the rows being extra."""
+def _check_cursor(store: Store, reader: LogReader, found: Counter[int]) -> tuple[list[str], int]:
+    """What is wrong with the cursor, and up to which seq rows should be there: without a cursor, up to the last block that has some."""
     stored, cursor = store.get("views", cursor_key(NAME)), read_cursor(store, NAME)
-    if stored is None:
-        return []
-    if cursor is None or cursor.version != VERSION or cursor.seq % BLOCK_EVENTS or cursor.seq > reader.size:
-        return [f"the cursor of the indexes is no cursor of this log: {stored.hex()}"]
-    last = hashing.entry_hash(reader.raw(cursor.seq - 1)) if cursor.seq else START
-    right = codec.encode(Cursor(VERSION, cursor.seq, last))
-    return [] if stored == right else [f"the cursor of the indexes is {stored.hex()}, the log gives {right.hex()}"]
+    if cursor is not None and cursor.seq % BLOCK_EVENTS == 0 and fits(cursor, VERSION, reader):
+        return [], cursor.seq
+    if stored is None and not found:
+        return [], 0
+    last = min(max(found, default=-1) + 1, reader.size // BLOCK_EVENTS)
+    return [f"the cursor of the indexes is {stored.hex() if stored else 'missing'}: no cursor of this log"], (
+        last * BLOCK_EVENTS
+    )
 
 
-def _extra_rows(store: Store, reader: LogReader, expected: Mapping[int, int]) -> list[str]:
-    """Rows that no event gives. The rows of a block are as many as expected, or are looked at one by one."""
-    found = Counter(_block(key, value) for key, value in store.scan("index"))
-    suspects = {block for block, count in found.items() if count != expected.get(block, 0)}
-    if not suspects:
-        return []
-    keys = {
-        block: {key for key, _ in rows}
-        for block, rows in rebuild_blocks(store, [block for block in suspects if block in expected])
-    }
+def _extra_rows(store: Store, suspects: set[int], saved: int) -> list[str]:
+    """Of the blocks whose rows are not as many as the log gives: the rows that it does not give."""
+    blocks = [block for block in suspects if block < saved // BLOCK_EVENTS]
+    keys = {block: {key for key, _ in rows} for block, rows in rebuild(store, blocks)}
     return [
         f"index row {key.hex()} is extra"
-        for key, value in store.scan("index")
-        if (block := _block(key, value)) in suspects and key not in keys.get(block, ())
+        for key, _ in store.scan("index")
+        if (block := _block(key)) in suspects and key not in keys.get(block, ())
     ]
+
+
+def _block(key: bytes) -> int:
+    return int.from_bytes(key[-4:])

@@ -257,6 +257,11 @@ def sign_ledger_claim(
     return AuthorDraft(claim, NO_SALT, data, hashing.key_id(key.public), key.sign(hashing.author_message(claim)))
 
 
+def lock_file(path: Path) -> Path:
+    """Where a ledger's lock lies, unless it was put on another volume."""
+    return path / "lock" / "head.sqlite"
+
+
 def create(
     path: Path,
     origin: str,
@@ -276,8 +281,8 @@ def create(
     keys = read_keyring(path / "keys")
     with RocksStore.open(str(path / "db"), create=True) as store:
         locked = write_genesis(store, keys, origin, policy, successor_of, clock or SystemClock())
-    (path / "lock").mkdir(mode=0o700)
-    Lock.create(str(path / "lock" / "head.sqlite"), locked.origin, locked.size, locked.root, locked.note).close()
+    lock_file(path).parent.mkdir(mode=0o700)
+    Lock.create(str(lock_file(path)), locked.origin, locked.size, locked.root, locked.note).close()
     vkey = Vkey(origin, keys.of_purpose("log")[0].public)
     path.with_name(path.name + ".vkey").write_text(f"{vkey}\n")
     return vkey
@@ -322,20 +327,20 @@ def write_genesis(
 
 def open_ledger(path: Path, *, clock: Clock | None = None, lock_path: Path | None = None) -> Ledger:
     """Open for writing. Raises CannotOpen with the reason of the refusal."""
-    lock_file = lock_path or path / "lock" / "head.sqlite"
-    has_store, has_lock = (path / "db").exists(), lock_file.exists()
+    lock_at = lock_path or lock_file(path)
+    has_store, has_lock = (path / "db").exists(), lock_at.exists()
     if not has_store and not has_lock:
         raise CannotOpen("no-ledger", f"no ledger in {path}: make one with `dna init {path} --origin NAME`")
     if not has_lock:
         raise CannotOpen(
             "store-without-lock",
-            f"{path} has a database but its lock {lock_file} is missing: is this a copy? Open it read-only, or start a successor",
+            f"{path} has a database but its lock {lock_at} is missing: is this a copy? Open it read-only, or start a successor",
         )
     if not has_store:
         raise CannotOpen(
             "lock-without-store", f"{path} has a lock but no database: restore one that is at least as far"
         )
-    lock = Lock.open(str(lock_file))
+    lock = Lock.open(str(lock_at))
     try:
         store = RocksStore.open(str(path / "db"), create=False)
     except LedgerError:

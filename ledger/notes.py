@@ -113,7 +113,10 @@ def parse_note(data: bytes) -> Note:
     lines = tail[:-1].split("\n")
     if len(lines) > SIGNATURES_MAX:
         raise ProofRejected(f"a note with {len(lines)} signature lines, at most {SIGNATURES_MAX}")
-    return Note((text + "\n").encode(), tuple(_signature_line(line) for line in lines))
+    signatures = tuple(_signature_line(line) for line in lines)
+    if len({(line.name, line.key_id) for line in signatures}) != len(signatures):
+        raise ProofRejected("a note with two lines of one signer")
+    return Note((text + "\n").encode(), signatures)
 
 
 def _signature_line(line: str) -> NoteSignature:
@@ -140,12 +143,17 @@ def parse_checkpoint(text: bytes) -> Checkpoint:
         raise ProofRejected("a checkpoint has three lines: origin, size, root")
     origin, size, root = lines[:3]
     check_name(origin)
-    if not (size.isascii() and size.isdigit()) or str(int(size[:20])) != size:
-        raise ProofRejected(f"a checkpoint's size is a plain decimal number, not {size[:40]!r}")
+    if not (size.isascii() and size.isdigit()) or str(int(size[:20])) != size or not 1 <= int(size) < 2**63:
+        raise ProofRejected(f"a checkpoint's size is a plain decimal number from 1 on, not {size[:40]!r}")
     decoded = decode_base64(root, "checkpoint root")
     if len(decoded) != 32:
         raise ProofRejected(f"a checkpoint's root has 32 bytes, this one {len(decoded)}")
     return Checkpoint(origin, int(size), decoded)
+
+
+def note_of(data: bytes) -> Checkpoint:
+    """What a note's checkpoint says, signed or not. Raises ProofRejected."""
+    return parse_checkpoint(parse_note(data).text)
 
 
 def sign_checkpoint(checkpoint: Checkpoint, keys: Sequence[SigningKey]) -> bytes:
@@ -160,15 +168,13 @@ def sign_checkpoint(checkpoint: Checkpoint, keys: Sequence[SigningKey]) -> bytes
 
 
 def verified_signers(note: Note, vkeys: Sequence[Vkey]) -> list[Vkey]:
-    """The vkeys that signed. Raises ProofRejected where a known key's line fails or stands twice."""
+    """The vkeys that signed. Raises ProofRejected where a known key's line fails."""
     known = {(vkey.name, vkey.key_id): vkey for vkey in vkeys}
     signers: list[Vkey] = []
     for line in note.signatures:
         vkey = known.get((line.name, line.key_id))
         if vkey is None:
             continue
-        if vkey in signers:
-            raise ProofRejected(f"a note signed twice by {vkey.name}+{vkey.key_id.hex()}")
         if not is_signed(vkey.key, note.text, line.signature):
             raise ProofRejected(f"a note's signature by {vkey.name}+{vkey.key_id.hex()} does not verify")
         signers.append(vkey)

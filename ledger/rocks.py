@@ -16,6 +16,7 @@ told by the ledger's lock, which knows the size that was acknowledged: a store t
 A store whose files are ahead of a damaged WAL is refused here (`store-corrupt`).
 """
 
+import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -48,6 +49,8 @@ from decision_dna.schemas.errors import CannotOpen, Conflict, InvariantBroken, L
 MIB = 1024 * 1024
 CACHE_BYTES = 128 * MIB
 WAL_BYTES_MAX = 48 * MIB
+REOPENED_MAX = 20
+READ_ONLY = "the store is open for reading only"
 
 
 class RocksBatch:
@@ -102,6 +105,65 @@ class _Cursor:
         self._bounds = bounds
 
 
+class _Database:
+    """The objects of one opening. They are let go together: each of them keeps the database open."""
+
+    def __init__(self, path: str, access: AccessType, cache: Cache) -> None:
+        families = {name: _family_options(name, cache) for name in FAMILIES}
+        try:
+            self.whole = Rdict(path, _options(), column_families=families, access_type=access)
+            self.families = {name: self.whole.get_column_family(name) for name in FAMILIES}
+            self.handles = {name: self.whole.get_column_family_handle(name) for name in FAMILIES}
+        except Exception as error:
+            raise _cannot_open(path, str(error)) from error
+
+    def close(self) -> None:
+        """Flush, where it was open for writing, and let go."""
+        self.handles.clear()  # batches share this dict
+        for family in [*self.families.values(), self.whole]:
+            with suppress(Exception):  # a flush that fails costs time at the next start: the WAL has it all
+                family.close()
+
+
+class _Beside:
+    """How a reader follows a writer in another process.
+
+    RocksDB's own catching up is right while the writer only appends to its WAL. Where the writer flushed meanwhile it
+    is not: what the reader holds in memory hides the newer values in the new tables, and a WAL that is gone before it
+    was read leaves a hole. So after a flush, which is rare, the reader opens anew, until none came in between.
+    """
+
+    def __init__(self, path: str, scratch: str, cache: Cache) -> None:
+        self._path = path
+        self._access = AccessType.secondary(scratch)
+        self._cache = cache
+        self._version = ""
+
+    def opened(self) -> _Database:
+        """The store as of now. Raises CannotOpen, Unavailable."""
+        for _ in range(REOPENED_MAX):
+            before = _version(self._path)
+            try:
+                db = _Database(self._path, self._access, self._cache)
+            except CannotOpen:
+                if _version(self._path) == before:
+                    raise
+                continue
+            self._version = _version(self._path)
+            if self._version == before:
+                return db
+        raise Unavailable("the writer flushes faster than this reader can open its store")
+
+    def refreshed(self, db: _Database) -> _Database:
+        """The same with what was written since, or a new one. Raises StoreFailed, Unavailable."""
+        try:
+            db.whole.try_catch_up_with_primary()
+        except Exception as error:
+            if _version(self._path) == self._version:
+                raise _read_error(error) from error
+        return db if _version(self._path) == self._version else self.opened()
+
+
 class RocksStore:
     """A `Store` in a folder, opened by `open`, `open_beside` or `open_read_only`.
 
@@ -110,16 +172,15 @@ class RocksStore:
     is not. One process at a time may have a folder open for writing.
     """
 
-    def __init__(self, path: str, options: Options, families: dict[str, Options], access: AccessType | None) -> None:
+    def __init__(self, path: str, db: _Database, beside: "_Beside | None" = None, *, no_writes: str = "") -> None:
         """Not for callers: `open`, `open_beside` and `open_read_only` choose the arguments."""
         self._path = path
-        self._no_writes = "" if access is None else "the store is open for reading only"
-        self._beside = False
-        self._db = Rdict(path, options, column_families=families, access_type=access or AccessType.read_write())
-        self._families = {name: self._db.get_column_family(name) for name in FAMILIES}
-        self._handles = {name: self._db.get_column_family_handle(name) for name in FAMILIES}
+        self._db = db
+        self._beside = beside
+        self._no_writes = no_writes
         self._scans: weakref.WeakSet[_Cursor] = weakref.WeakSet()
         self._closed = False
+        self._refreshing = threading.Lock()
         self._synced, self._unsynced = WriteOptions(), WriteOptions()
         self._synced.sync = True
 
@@ -130,7 +191,7 @@ class RocksStore:
         Raises CannotOpen: `store-missing`, `store-in-use`, `store-corrupt`, `store-unreadable`.
         """
         _check_place(path, create=create)
-        return cls._opened(path, None, cache_bytes)
+        return cls(path, _Database(path, AccessType.read_write(), Cache(cache_bytes)))
 
     @classmethod
     def open_beside(cls, path: str, scratch: str, *, cache_bytes: int = CACHE_BYTES) -> Self:
@@ -139,30 +200,21 @@ class RocksStore:
         `scratch` is a folder of its own for the reader's log. Raises CannotOpen.
         """
         _check_place(path, create=False)
-        store = cls._opened(path, AccessType.secondary(scratch), cache_bytes)
-        store._beside = True
-        return store
+        beside = _Beside(path, scratch, Cache(cache_bytes))
+        return cls(path, beside.opened(), beside, no_writes=READ_ONLY)
 
     @classmethod
     def open_read_only(cls, path: str, *, cache_bytes: int = CACHE_BYTES) -> Self:
         """A reader of a store that nobody writes: nothing of it is changed. Raises CannotOpen."""
         _check_place(path, create=False)
-        return cls._opened(path, AccessType.read_only(error_if_log_file_exist=False), cache_bytes)
-
-    @classmethod
-    def _opened(cls, path: str, access: AccessType | None, cache_bytes: int) -> Self:
-        cache = Cache(cache_bytes)
-        families = {name: _family_options(name, cache) for name in FAMILIES}
-        try:
-            return cls(path, _options(), families, access)
-        except Exception as error:
-            raise _cannot_open(path, str(error)) from error
+        access = AccessType.read_only(error_if_log_file_exist=False)
+        return cls(path, _Database(path, access, Cache(cache_bytes)), no_writes=READ_ONLY)
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def batch(self) -> RocksBatch:
         """A new, empty batch."""
-        return RocksBatch(self._handles)
+        return RocksBatch(self._db.handles)
 
     def write(self, batch: Batch, *, durable: bool) -> None:
         """All of the batch, or none of it; `durable`: it survives the loss of power once this returns.
@@ -172,7 +224,7 @@ class RocksStore:
         self._check_writable()
         changes = cast(RocksBatch, batch).taken()
         try:
-            self._db.write(changes, self._synced if durable else self._unsynced)
+            self._db.whole.write(changes, self._synced if durable else self._unsynced)
         except Exception as error:
             self._no_writes = "the store takes no more writes: an earlier one failed"
             raise StoreFailed(f"the store could not write: {error}") from error
@@ -182,14 +234,14 @@ class RocksStore:
     def get(self, family: str, key: bytes) -> bytes | None:
         """The value, or None."""
         try:
-            return cast("bytes | None", self._families[family].get(key))
+            return cast("bytes | None", self._db.families[family].get(key))
         except Exception as error:
             raise _read_error(error) from error
 
     def get_many(self, family: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values of the keys in their order, None where there is none."""
         try:
-            return cast("list[bytes | None]", self._families[family].get(list(keys)))
+            return cast("list[bytes | None]", self._db.families[family].get(list(keys)))
         except Exception as error:
             raise _read_error(error) from error
 
@@ -206,7 +258,7 @@ class RocksStore:
         if end is not None:
             bounds.set_iterate_upper_bound(end)
         try:
-            place = self._families[family].iter(bounds)
+            place = self._db.families[family].iter(bounds)
             if reverse:
                 place.seek_to_last()
             else:
@@ -220,7 +272,7 @@ class RocksStore:
     def last(self, family: str, at_most: bytes) -> tuple[bytes, bytes] | None:
         """The pair with the greatest key <= `at_most`, or None."""
         try:
-            place = self._families[family].iter()
+            place = self._db.families[family].iter()
             place.seek_for_prev(at_most)
         except Exception as error:
             raise _read_error(error) from error
@@ -241,16 +293,16 @@ class RocksStore:
         everything.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())
         try:
             errors = self._background_errors()
-            for each in self._families.values():  # a WAL file goes when no family needs it any more
+            for each in self._db.families.values():  # a WAL file goes when no family needs it any more
                 each.flush()
-            self._families[family].compact_range(start, end, everything)
+            self._db.families[family].compact_range(start, end, everything)
         except Exception as error:
             raise _read_error(error) from error
         if self._background_errors() > errors:  # `compact_range` itself says nothing of them
             raise StoreFailed(f"the store could not rewrite {family}")
 
     def _background_errors(self) -> int:
-        return self._db.property_int_value("rocksdb.background-errors") or 0
+        return self._db.whole.property_int_value("rocksdb.background-errors") or 0
 
     def checkpoint(self, path: str) -> None:
         """A consistent copy of the whole store in a new folder `path`; files that never change are linked, not copied.
@@ -261,18 +313,20 @@ class RocksStore:
         if Path(path).exists():
             raise Conflict(f"{path} exists already")
         try:
-            Checkpoint(self._db).create_checkpoint(path)
+            Checkpoint(self._db.whole).create_checkpoint(path)
         except Exception as error:
             raise _read_error(error) from error
 
     def refresh(self) -> None:
-        """A reader beside a writer: see what it has written since. Otherwise nothing happens. Raises StoreFailed."""
-        if not self._beside:
+        """A reader beside a writer: see what it has written since. Otherwise nothing happens.
+
+        Raises StoreFailed, Unavailable.
+        """
+        if self._beside is None:
             return
-        try:
-            self._db.try_catch_up_with_primary()
-        except Exception as error:
-            raise _read_error(error) from error
+        with self._refreshing:
+            self._check_open()
+            self._db = self._beside.refreshed(self._db)  # scans and other threads keep the old one while they need it
 
     def size_bytes(self) -> int:
         """Bytes of all files in the folder, as of now: a running writer makes and removes some."""
@@ -288,10 +342,7 @@ class RocksStore:
         self._closed = True
         for cursor in list(self._scans):
             cursor.place = None
-        self._handles.clear()  # batches share this dict, and each handle would keep the database open
-        for family in [*self._families.values(), self._db]:
-            with suppress(Exception):  # a flush that fails costs time at the next start: the WAL has it all
-                family.close()
+        self._db.close()
 
     def __enter__(self) -> Self:
         return self
@@ -302,8 +353,13 @@ class RocksStore:
         self.close()
 
     def _check_writable(self) -> None:
-        if self._closed or self._no_writes:
-            raise Unavailable("the store is closed" if self._closed else self._no_writes)
+        self._check_open()
+        if self._no_writes:
+            raise Unavailable(self._no_writes)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the store is closed")
 
 
 # --- opening -------------------------------------------------------------------------------------------------------
@@ -318,6 +374,15 @@ def _check_place(path: str, *, create: bool) -> None:
         raise CannotOpen("store-corrupt", f"{path} holds tables of a store, but its CURRENT file is missing")
     if not create:
         raise CannotOpen("store-missing", f"there is no store in {path}")
+
+
+def _version(path: str) -> str:
+    """What changes whenever the set of tables does: the name of the manifest, and how long it is."""
+    try:
+        manifest = (Path(path) / "CURRENT").read_text().strip()
+        return f"{manifest} {(Path(path) / manifest).stat().st_size}"
+    except OSError as error:
+        raise Unavailable(f"the store in {path} cannot be read just now: {error}") from error
 
 
 def _cannot_open(path: str, text: str) -> CannotOpen:

@@ -12,11 +12,11 @@ import msgspec
 
 from decision_dna.ledger import layout
 from decision_dna.ledger.lock import Locked
-from decision_dna.ledger.notes import decode_base64
+from decision_dna.ledger.notes import decode_base64, note_of
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Store
 from decision_dna.ledger.stored import check_stored
-from decision_dna.ledger.verification import AuthorityEntry, Finding, Joint, Segment, Step, StoredPayload, note_size
+from decision_dna.ledger.verification import AuthorityEntry, Finding, Joint, Segment, Step, StoredPayload
 from decision_dna.schemas.codec import decode_json
 from decision_dna.schemas.errors import LedgerError, Malformed, ProofRejected
 
@@ -206,7 +206,7 @@ class ExportSource:
 
     def heads(self) -> list[tuple[int, bytes]]:
         """With the sizes that they state; raises ProofRejected where one can't be read or they don't ascend."""
-        heads = [(note_size(note), note) for note in self._heads]
+        heads = [(note_of(note).size, note) for note in self._heads]
         sizes = [size for size, _ in heads]
         if sizes != sorted(set(sizes)):
             raise ProofRejected("the heads of an export ascend")
@@ -220,7 +220,7 @@ class ExportSource:
         """Nothing: left to the join."""
         segment.tile_nodes = {}
 
-    def judge(self, joint: Joint) -> list[Finding]:
+    def judge(self, joint: Joint) -> list[Finding]:  # noqa: ARG002  # the seam's signature
         """The file holds nothing else."""
         return []
 

@@ -27,7 +27,7 @@ from decision_dna.ledger.authority import (
     decode_ledger_payload,
     signature_job,
 )
-from decision_dna.ledger.notes import Vkey, open_checkpoint, parse_checkpoint, parse_note
+from decision_dna.ledger.notes import Vkey, open_checkpoint
 from decision_dna.ledger.signatures import is_signed
 from decision_dna.ledger.streams import StreamHead
 from decision_dna.schemas import claims
@@ -341,7 +341,7 @@ class SegmentCheck:
         def node(height: int, index: int) -> bytes:
             return rows[height][1][index - (start >> height)]
 
-        for size in {*sizes, segment.end}:
+        for size in {*(size for size in sizes if size <= segment.end), segment.end}:
             segment.subtrees[size] = [node(*place) for place in merkle.cover(start, size)]
         for height in range(8, len(rows), 8):
             segment.tile_nodes.update(
@@ -576,6 +576,30 @@ def judge_heads(joint: Joint, heads: Sequence[tuple[int, bytes]], size: int, vke
     return _judge_pin(joint, authority, vkey, pinned)
 
 
+def judge_earlier(joint: Joint, heads: Sequence[tuple[int, bytes]]) -> None:
+    """Step 7, against heads kept from before: signed by the keys of their size, they must be of this very log."""
+    authority = joint.schedule[-1][1] if joint.schedule else None
+    for size, note in heads:
+        vkeys = [Vkey(joint.origin, key) for key in authority.log_keys_at(size)] if authority else []
+        try:
+            checkpoint = open_checkpoint(note, vkeys)
+        except LedgerError as error:
+            joint.find(Step.CHECKPOINTS, None, f"an earlier head of size {size}: {error}")
+            continue
+        if size > joint.size:
+            joint.find(
+                Step.CHECKPOINTS,
+                None,
+                f"an earlier head has size {size}, the log only {joint.size}: its tail was dropped",
+            )
+        elif joint.roots.get(size) != checkpoint.root:
+            joint.find(
+                Step.CHECKPOINTS,
+                None,
+                f"an earlier head of size {size} has root {checkpoint.root.hex()}: history was rewritten",
+            )
+
+
 def _judge_pin(joint: Joint, authority: Authority, vkey: Vkey | None, pinned: bool) -> Pin:
     if vkey is None:
         return Pin(False, False, "no key given: who signed is not pinned")
@@ -585,14 +609,3 @@ def _judge_pin(joint: Joint, authority: Authority, vkey: Vkey | None, pinned: bo
         Step.CHECKPOINTS, None, f"the given key {vkey} is neither this log's root key nor one that signed a kept head"
     )
     return Pin(True, False, "the given key is not this log's")
-
-
-def note_size(note: bytes) -> int:
-    """The size that a note's checkpoint states. Raises ProofRejected."""
-    return parse_checkpoint(parse_note(note).text).size
-
-
-def is_fork(first: bytes, second: bytes, vkey: Vkey) -> bool:
-    """Whether two notes signed by one key convict it: one size, two roots. Raises ProofRejected where one is not by the key."""
-    one, other = (open_checkpoint(note, [vkey]) for note in (first, second))
-    return one.size == other.size and one.root != other.root

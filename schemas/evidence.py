@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from decision_dna.schemas.claims import Natural
+
 EVIDENCE_FORMAT: Literal["decision-dna/evidence@v1"] = "decision-dna/evidence@v1"
 EVIDENCE_BYTES_MAX = 16 * 1024 * 1024
 
@@ -33,7 +35,7 @@ class PayloadGiven(_Exact, frozen=True):
 class LeafGiven(_Exact, frozen=True):
     """A leaf of the heartbeat's list of streams, with its inclusion proof (base64)."""
 
-    index: int
+    index: Natural
     leaf: str
     proof: list[str]
 
@@ -41,7 +43,7 @@ class LeafGiven(_Exact, frozen=True):
 class StreamsGiven(_Exact, frozen=True):
     """Leaves of the list that `heartbeat_after` commits to."""
 
-    count: int
+    count: Natural
     leaves: list[LeafGiven]
 
 
@@ -56,8 +58,8 @@ class RunGiven(_Exact, frozen=True):
     """A stretch of one stream, and the times (ns) that it is complete for."""
 
     stream: str
-    from_ns: int = msgspec.field(name="from")
-    to_ns: int = msgspec.field(name="to")
+    from_ns: Natural = msgspec.field(name="from")
+    to_ns: Natural = msgspec.field(name="to")
     entries: list[RunEntry] = msgspec.field()
 
 
@@ -66,8 +68,8 @@ class AnchorGiven(_Exact, frozen=True):
 
     memo: str
     cluster: str
-    slot: int
-    block_time: int
+    slot: Natural
+    block_time: Natural
     transaction: str
 
 

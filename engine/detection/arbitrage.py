@@ -11,7 +11,7 @@ The rule, all by what changed hands:
 from collections.abc import Iterator, Sequence
 
 from decision_dna.engine.blocks import Block
-from decision_dna.engine.detection.flows import SOL, Flow, holdings
+from decision_dna.engine.detection.flows import SOL, Flow, holdings, pool_owners
 from decision_dna.engine.detection.payments import tips_of
 from decision_dna.engine.detection.prices import Prices, worth
 from decision_dna.engine.detection.range64 import fit
@@ -42,9 +42,8 @@ def _round_trip(flow: Flow) -> bool:
 
 def _arbitrage(slot: int, flow: Flow, prices: Prices) -> Arbitrage | None:
     tx = flow.transaction
-    pools = {exchange.owner for exchange in flow.exchanges}
     traders = {wallet for exchange in flow.exchanges for wallet in (exchange.giver, exchange.taker)}
-    wallets = {*tx.signers, *(traders - pools)}
+    wallets = {*tx.signers, *(traders - pool_owners(flow.exchanges))}
     gained = holdings(tx)
     gains: dict[str, int] = {}
     for (holder, mint), amount in gained.items():

@@ -9,7 +9,7 @@ Lamports and wrapped SOL are one thing, `SOL`. What someone holds of it are the 
 accounts, so that wrapping, and the rent of accounts opened or closed, change nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -24,11 +24,11 @@ Holdings = dict[tuple[str, str], int]
 class Exchange(NamedTuple):
     """A pool took `amount_in` of `mint_in` from `giver` and gave `amount_out` of `mint_out` to `taker`.
 
-    Raw units, as its accounts saw them. `owner` owns the pool's accounts, giver and taker those at the other end.
+    Raw units, as its accounts saw them. `owners` own the two accounts, giver and taker those at the other end.
     """
 
     pool: str
-    owner: str
+    owners: tuple[str, str]
     giver: str
     taker: str
     mint_in: str
@@ -45,10 +45,11 @@ class Flow(NamedTuple):
 
 
 class _Accounts(NamedTuple):
-    """Whose accounts a transaction touched, of which mint; both by account index."""
+    """Whose accounts a transaction touched, of which mint, by account index; and which both got and gave."""
 
     owner: dict[int, str]
     mint: dict[int, str]
+    passed: frozenset[int]
 
 
 def flows_of(block: Block) -> list[Flow]:
@@ -75,6 +76,11 @@ def holdings(tx: Transaction) -> Holdings:
 def pool_name(first: str, second: str) -> str:
     """The name of the pool with these two accounts: `smaller/greater`."""
     return f"{min(first, second)}/{max(first, second)}"
+
+
+def pool_owners(exchanges: Iterable[Exchange]) -> set[str]:
+    """Who owns accounts of the pools."""
+    return {owner for exchange in exchanges for owner in exchange.owners}
 
 
 def _crowd(transactions: Iterable[Transaction]) -> dict[str, int]:
@@ -104,11 +110,11 @@ def _flow(tx: Transaction, crowd: Mapping[str, int]) -> Flow:
         late = _exchange(tx, accounts, rest, crowd) if len(rest) > 1 else None
         if late is not None:
             exchanges.append(late)
-    exchanges += _curves(tx, {exchange.owner for exchange in exchanges})
+    exchanges += _curves(tx, pool_owners(exchanges))
     return Flow(tx, tuple(exchanges))
 
 
-def _accounts(tx: Transaction, moves: Iterable[Move]) -> _Accounts:
+def _accounts(tx: Transaction, moves: Sequence[Move]) -> _Accounts:
     """Owner and mint of each account that moved. One that lived only within the transaction has no balance to tell:
     its mint is that of the account at the other end, its owner whoever moved it, else the fee payer."""
     owner = {row.account: row.owner or tx.keys[row.account] for row in tx.tokens}
@@ -121,7 +127,8 @@ def _accounts(tx: Transaction, moves: Iterable[Move]) -> _Accounts:
         owner.setdefault(move.source, tx.keys[move.authority])
     for move in moves:
         owner.setdefault(move.destination, tx.fee_payer)
-    return _Accounts(owner, mint)
+    passed = {move.source for move in moves} & {move.destination for move in moves}
+    return _Accounts(owner, mint, frozenset(passed))
 
 
 def _net(moves: Iterable[Move]) -> dict[int, int]:
@@ -133,24 +140,31 @@ def _net(moves: Iterable[Move]) -> dict[int, int]:
 
 
 def _exchange(tx: Transaction, accounts: _Accounts, moves: list[Move], crowd: Mapping[str, int]) -> Exchange | None:
-    """The exchange among these moves, if there is one. Where two sides might be the pool, it is who serves more payers,
-    then who had more."""
+    """The exchange among these moves, if there is one.
+
+    A side is an owner who gained in one account and lost in another; the other side may be one owner too, or two
+    (vaults that own themselves). A signer is no pool, nor is one whose account was only passed through. Where two sides
+    might still be it, the pool is who serves more payers, then who had more.
+    """
     net = _net(moves)
     by_owner: dict[str, list[int]] = {}
     for account in net:
         by_owner.setdefault(accounts.owner[account], []).append(account)
     sides = [side for side in (_side(touched, accounts, net) for touched in by_owner.values()) if side is not None]
-    pools = [side for side in sides if accounts.owner[side[0]] not in tx.signers]
-    if not pools:
-        # Each vault owns itself: what the trader gave and got names the two.
-        pools = [side for own in sides for side in _mirror(own, accounts, net)]
+    sides += [mirror for side in sides for mirror in _mirror(side, accounts, net)] or _apart(moves, tx, accounts)
+    pools = [side for side in sides if not any(accounts.owner[account] in tx.signers for account in side)]
     if not pools:
         return None
     reserves = {row.account: row.pre or 0 for row in tx.tokens}
-    gaining, losing = max(pools, key=lambda side: (crowd.get(accounts.owner[side[0]], 0), reserves.get(side[0], 0)))
+
+    def likeness(side: tuple[int, int]) -> tuple[bool, int, int]:
+        served = min(crowd.get(accounts.owner[account], 0) for account in side)
+        return not accounts.passed.intersection(side), served, reserves.get(side[0], 0)
+
+    gaining, losing = max(pools, key=likeness)
     return Exchange(
         pool=pool_name(tx.keys[gaining], tx.keys[losing]),
-        owner=accounts.owner[gaining],
+        owners=(accounts.owner[gaining], accounts.owner[losing]),
         giver=accounts.owner[max((m for m in moves if m.destination == gaining), key=_amount).source],
         taker=accounts.owner[max((m for m in moves if m.source == losing), key=_amount).destination],
         mint_in=accounts.mint.get(gaining, ""),
@@ -183,6 +197,18 @@ def _mirror(own: tuple[int, int], accounts: _Accounts, net: Mapping[int, int]) -
         yield max(takers, key=lambda account: net[account]), min(givers, key=lambda account: net[account])
 
 
+def _apart(moves: Sequence[Move], tx: Transaction, accounts: _Accounts) -> list[tuple[int, int]]:
+    """Where no owner is on both ends: within one call a signer gave one mint, and somebody else was given another."""
+    greatest: dict[str, Move] = {}
+    for move in sorted(moves, key=_amount):
+        greatest[accounts.mint.get(move.source, "")] = move
+    if len(greatest) != 2 or len({move.call for move in moves}) > 1:
+        return []
+    first, second = greatest.values()
+    pairs = ((first, second), (second, first))
+    return [(gave.destination, got.source) for gave, got in pairs if accounts.owner[gave.source] in tx.signers]
+
+
 def _curves(tx: Transaction, seen: set[str]) -> Iterator[Exchange]:
     """Exchanges against lamports that an owner of one moved token account keeps on its own key."""
     moved: dict[str, list[tuple[int, str, int]]] = {}
@@ -205,6 +231,6 @@ def _curves(tx: Transaction, seen: set[str]) -> Iterator[Exchange]:
         )
         wallet = tx.fee_payer if trader is None else trader.owner
         if tokens < 0:
-            yield Exchange(pool, owner, wallet, wallet, SOL, lamports, mint, -tokens)
+            yield Exchange(pool, (owner, owner), wallet, wallet, SOL, lamports, mint, -tokens)
         else:
-            yield Exchange(pool, owner, wallet, wallet, mint, tokens, SOL, -lamports)
+            yield Exchange(pool, (owner, owner), wallet, wallet, mint, tokens, SOL, -lamports)

@@ -1,10 +1,11 @@
 """Sandwiches within one block: a round trip of wallets that act together around the trades of others, in one pool.
 
-1. A *party* are the trades of wallets joined by a common signer or holder, or by passing on what they traded.
+1. A *party* are the trades of wallets joined by a common signer or holder, or by passing on a good part of what one of
+   them traded. Bait, which the party paid for, is its own trade and no victim.
 2. A party's trades one way, followed by its trades the other way, are a *round* of fronts and backs. Fronts must have
    kept what they got, backs have had what they gave.
-3. Its victims are trades of others between the first front and the last back in the fronts' direction, by wallets that
-   did not get or give the party a good part of their trade. Without victims it is nothing.
+3. Its victims are trades of others between the first front and the last back in the fronts' direction. Without victims
+   it is nothing.
 4. With profit it is a sandwich, else a pattern. A round buys `bought` units of a token for `paid`, and sells `sold`
    units for `received`, counted in SOL where the pool has it. `cost` is what left the wallets besides. The profit is
 
@@ -23,7 +24,7 @@ from decision_dna.engine.detection.flows import SOL, Flow, holdings
 from decision_dna.engine.detection.payments import tips_of
 from decision_dna.engine.detection.prices import Prices, worth
 from decision_dna.engine.detection.range64 import fit
-from decision_dna.engine.detection.trades import Pass, Trade, busy_pools, is_material, parties, passes
+from decision_dna.engine.detection.trades import Pass, Trade, busy_pools, lamport_passes, parties, passes
 from decision_dna.schemas.market import LEGS_MAX, Leg, Sandwich, SandwichPattern, TokenGain
 
 RULE = "same-block-sandwich"
@@ -39,13 +40,12 @@ _BUNDLE_REACH = 4
 
 
 class _Scene(NamedTuple):
-    """What a verdict may look at: flows by position, and all that went between wallets without an exchange."""
+    """What a verdict may look at: flows by position, and what went between wallets without an exchange."""
 
     block: Block
     flows: Mapping[int, Flow]
     prices: Prices
     passes: Sequence[Pass]
-    gifts: Sequence[Pass]
 
 
 class Round(NamedTuple):
@@ -84,19 +84,11 @@ def find_sandwiches(block: Block, flows: Sequence[Flow], prices: Prices) -> Iter
     if not pools:
         return
     by_position = {flow.transaction.position: flow for flow in flows}
-    steps = [step for flow in flows for step in passes(flow)]
-    scene = _Scene(block, by_position, prices, steps, [*steps, *_gifts(block)])
+    steps = [*(step for flow in flows for step in passes(flow)), *lamport_passes(block)]
+    scene = _Scene(block, by_position, prices, steps)
     for trades in pools:
         for party in parties(trades, steps):
             yield from _judge(scene, party, trades)
-
-
-def _gifts(block: Block) -> Iterator[Pass]:
-    """Lamports that went from key to key."""
-    for tx in block.transactions:
-        for move in tx.moves:
-            if move.kind == "lamports" and move.source != move.destination:
-                yield Pass(tx, tx.keys[move.source], tx.keys[move.destination], SOL, move.amount)
 
 
 def _judge(scene: _Scene, party: Sequence[Trade], trades: Sequence[Trade]) -> Iterator[Sandwich | SandwichPattern]:
@@ -119,7 +111,7 @@ def _judge(scene: _Scene, party: Sequence[Trade], trades: Sequence[Trade]) -> It
 
 
 def _round(scene: _Scene, fronts: tuple[Trade, ...], backs: tuple[Trade, ...], trades: Sequence[Trade]) -> Round | None:
-    """The round of two runs; None where it has no victim, or where a side did not hold what it traded."""
+    """The round of two runs; None without a victim between, or where a side did not hold what it traded."""
     fronts = tuple(trade for trade in fronts if trade.keeps)
     backs = tuple(trade for trade in backs if trade.gives)
     if not fronts or not backs:
@@ -134,17 +126,10 @@ def _round(scene: _Scene, fronts: tuple[Trade, ...], backs: tuple[Trade, ...], t
     ]
     if not between:
         return None
-    mints = (fronts[0].mint_in, fronts[0].mint_out)
-    ties = [step for step in scene.gifts if step.giver in wallets or step.taker in wallets]
-    victims = tuple(trade for trade in between if not any(_joins(step, trade) for step in ties))
     within = range(fronts[0].position, backs[-1].position + 1)
-    inside = tuple(step for step in scene.passes if step.mint in mints and step.transaction.position in within)
+    inside = [step for step in scene.passes if step.transaction.position in within and step.mint == fronts[0].mint_out]
     own = tuple(step for step in inside if step.giver in wallets and _reaches(step, wallets, inside))
-    return Round(fronts, backs, victims, own, wallets | {step.taker for step in own}) if victims else None
-
-
-def _joins(step: Pass, trade: Trade) -> bool:
-    return (step.giver in trade.wallets or step.taker in trade.wallets) and is_material(step, trade)
+    return Round(fronts, backs, tuple(between), own, wallets | {step.taker for step in own})
 
 
 def _reaches(step: Pass, wallets: frozenset[str], steps: Iterable[Pass]) -> bool:

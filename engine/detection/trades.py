@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from decision_dna.engine.blocks import Transaction
-from decision_dna.engine.detection.flows import Exchange, Flow, holdings
+from decision_dna.engine.blocks import Block, Transaction
+from decision_dna.engine.detection.flows import SOL, Exchange, Flow, holdings, pool_owners
+from decision_dna.engine.detection.payments import TIP_ACCOUNTS
 
 # A wallet with at least this part of what a trade moved, in percent, stands behind the trade; what is less are fees.
 _HOLDER_PERCENT = 10
@@ -69,7 +70,7 @@ def busy_pools(flows: Iterable[Flow]) -> Iterator[list[Trade]]:
 def passes(flow: Flow) -> Iterator[Pass]:
     """Who gave whom tokens of the same mint in a transaction; pools are left out."""
     tx = flow.transaction
-    pools = {exchange.owner for exchange in flow.exchanges}
+    pools = pool_owners(flow.exchanges)
     rows = [row for row in tx.tokens if row.delta and row.owner not in pools]
     for giver in rows:
         for taker in rows:
@@ -77,11 +78,19 @@ def passes(flow: Flow) -> Iterator[Pass]:
                 yield Pass(tx, giver.owner, taker.owner, giver.mint, min(-giver.delta, taker.delta))
 
 
+def lamport_passes(block: Block) -> Iterator[Pass]:
+    """Lamports that went from key to key, but for tips."""
+    for tx in block.transactions:
+        for move in tx.moves:
+            if move.kind == "lamports" and tx.keys[move.destination] not in TIP_ACCOUNTS:
+                yield Pass(tx, tx.keys[move.source], tx.keys[move.destination], SOL, move.amount)
+
+
 def parties(trades: Sequence[Trade], steps: Iterable[Pass]) -> list[list[Trade]]:
     """The trades of a pool by those who act together, each in order.
 
     Wallets are joined by a common trade, and by passing on a good part of what one of them traded: the small amounts
-    that a fee account gets from everyone join nobody.
+    that a fee account gets from everyone join nobody. Lamports join only two who both traded here.
     """
     leader: dict[str, str] = {}
 
@@ -99,19 +108,15 @@ def parties(trades: Sequence[Trade], steps: Iterable[Pass]) -> list[list[Trade]]
         for holder in trade.holders:
             by_holder.setdefault(holder, []).append(trade)
     for step in steps:
-        traded = [*by_holder.get(step.giver, ()), *by_holder.get(step.taker, ())]
-        if any(is_material(step, trade) for trade in traded):
+        gave, took = by_holder.get(step.giver, []), by_holder.get(step.taker, [])
+        # Many pay lamports to one whom they do not know; tokens of the pool are passed on to one's own.
+        known = (gave and took) if step.mint == SOL else (gave or took)
+        if known and any(_is_material(step, trade) for trade in gave + took):
             leader[find(step.taker)] = find(step.giver)
     found: dict[str, list[Trade]] = {}
     for trade in trades:
         found.setdefault(find(min(trade.wallets)), []).append(trade)
     return list(found.values())
-
-
-def is_material(step: Pass, trade: Trade) -> bool:
-    """Whether a pass moved a good part of what a trade did, of one of its mints."""
-    amount = trade.amount(step.mint)
-    return amount is not None and step.amount * 100 >= amount * _HOLDER_PERCENT
 
 
 def _pool(exchange: Exchange) -> str:
@@ -131,8 +136,14 @@ def _trade(flow: Flow, exchanges: Sequence[Exchange]) -> Trade | None:
     ((mint_in, amount_in),) = taken
     ((mint_out, amount_out),) = given
     tx = flow.transaction
-    pools = {exchange.owner for exchange in flow.exchanges}
-    gained = {place: amount for place, amount in holdings(tx).items() if place[0] not in pools}
+    pools = pool_owners(flow.exchanges)
+    near = {*tx.signers, *(wallet for exchange in exchanges for wallet in (exchange.giver, exchange.taker))}
+    # Whoever gets lamports besides was paid for something; whoever gets the token holds it.
+    gained = {
+        (who, mint): amount
+        for (who, mint), amount in holdings(tx).items()
+        if who not in pools and (mint != SOL or who in near)
+    }
     got = {who: amount for (who, mint), amount in gained.items() if mint == mint_out and amount > 0}
     gave = {who: -amount for (who, mint), amount in gained.items() if mint == mint_in and amount < 0}
     holders = frozenset([*_large(got, amount_out), *_large(gave, amount_in)])
@@ -148,6 +159,11 @@ def _trade(flow: Flow, exchanges: Sequence[Exchange]) -> Trade | None:
         keeps=sum(got.values()) * 100 >= amount_out * _KEPT_PERCENT,
         gives=sum(gave.values()) * 100 >= amount_in * _KEPT_PERCENT,
     )
+
+
+def _is_material(step: Pass, trade: Trade) -> bool:
+    amount = trade.amount(step.mint)
+    return amount is not None and step.amount * 100 >= amount * _HOLDER_PERCENT
 
 
 def _large(amounts: Mapping[str, int], whole: int) -> list[str]:

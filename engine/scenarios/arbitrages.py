@@ -40,9 +40,8 @@ def arbitrage(kind: str, way: Way) -> Callable[[World], Scene]:
         owner = world.key() if way.one_owner else signer
         start = SOL if way.base == "sol" else dollar(world).mints[0]
         route = _route(world, way)
-        amount, expected = _best(world, route, start)
         if not way.curve:
-            world.account(owner, start, amount)
+            world.account(owner, start, world.reserve(route[0], start))
         yield
         amount, expected = _best(world, route, start)
         held = world.worth((signer, owner))
@@ -71,10 +70,7 @@ def arbitrage(kind: str, way: Way) -> Callable[[World], Scene]:
 def _route(world: World, way: Way) -> list[Pool]:
     """Pools that lead from the base back to it, the last of which gives more than the first one took."""
     gap = 100 + world.rng.randint(*_GAP_PERCENT)
-    if way.base == "usd":
-        first = token_pool(world, usd=True)
-    else:
-        first = token_pool(world, "curve" if way.curve else None)
+    first = token_pool(world, "curve" if way.curve else None, usd=way.base == "usd")
     token, money = first.mints
     worth, paid = world.reserve(first, token), world.reserve(first, money)
     if way.hops == 2:

@@ -28,7 +28,7 @@ def _swap(world: World, pool: Pool, wallet: str, mint: str, amount: int, tip: in
 
 def at_a_loss(world: World) -> Scene:
     """The trades of a sandwich, but the victims are too small for the pool's fees."""
-    pool = token_pool(world)
+    pool = token_pool(world, fee_bps=100)
     wallet, victim = _funded(world, pool), _funded(world, pool)
     got, front = _swap(world, pool, wallet, SOL, _part(world, pool, SOL, 0.05, 0.1))
     yield
@@ -57,10 +57,10 @@ def no_victim(world: World) -> Scene:
     """A round trip with nobody between."""
     pool = token_pool(world)
     wallet = _funded(world, pool)
+    yield
     got, front = _swap(world, pool, wallet, SOL, _part(world, pool, SOL, 0.01, 0.1))
     _, back = _swap(world, pool, wallet, pool.mints[0], got)
     return nothing("decoy-no-victim", pool, (wallet,), (front,), (), (back,))
-    yield
 
 
 def other_direction(world: World) -> Scene:
@@ -140,16 +140,17 @@ def relayer(world: World) -> Scene:
 
 def market_maker(world: World) -> Scene:
     """One who buys and sells all the time, another amount each time, and pays the pool's fee for it."""
-    pool = token_pool(world)
-    maker = _funded(world, pool)
+    pool = token_pool(world, fee_bps=100)
+    maker, crowd = _funded(world, pool), _funded(world, pool)
+    places = []
     for turn in range(4):
         mint = pool.mints[turn % 2]
-        _swap(world, pool, maker, mint, _part(world, pool, mint, 0.001, 0.01))
+        places.append(_swap(world, pool, maker, mint, _part(world, pool, mint, 0.001, 0.01))[1])
         yield
-        crowd = _funded(world, pool)
-        _swap(world, pool, crowd, pool.mints[world.rng.randrange(2)], _part(world, pool, SOL, 0.0, 0.0) + 1_000_000)
+        side = pool.mints[world.rng.randrange(2)]
+        _swap(world, pool, crowd, side, _part(world, pool, side, 0.0001, 0.001))
         yield
-    return nothing("decoy-market-maker", pool, (maker,))
+    return nothing("decoy-market-maker", pool, (maker,), tuple(places))
 
 
 def inventory(world: World) -> Scene:
@@ -265,12 +266,12 @@ def two_hops(world: World) -> Scene:
     first = token_pool(world)
     second = world.pool((world.key(), first.mints[0]), (10**15, world.reserve(first, first.mints[0])))
     user = _funded(world, first)
+    yield
     script = Script(world, user)
     got = script.swap(first, user, SOL, _part(world, first, SOL, 0.001, 0.05), routed=True)
     script.swap(second, user, first.mints[0], got, routed=True)
     position = script.run()
     return nothing("decoy-two-hops", first, (user,), (position,))
-    yield
 
 
 DECOYS: tuple[Callable[[World], Scene], ...] = (

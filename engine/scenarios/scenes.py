@@ -127,9 +127,9 @@ class _Sandwich:
             left -= amount
             gain = -spent // shape.backs if into == SOL else None
             backs.append(self._trade(self.second, self.seller, out_of, amount, tip_from=gain)[1])
+            if shape.tip == "apart" and turn == shape.backs - 1:
+                self._script(self.second, lambda script: script.tip(world.rng.randrange(1_000, 200_000)))
             yield
-        if shape.tip == "apart":
-            self._script(self.second, lambda script: script.tip(world.rng.randrange(1_000, 200_000)))
         victims = tuple(
             trade.position
             for trade in world.trades
@@ -177,14 +177,12 @@ def count_gains(gained: dict[str, int], before: dict[str, int], after: dict[str,
         gained[mint] = gained.get(mint, 0) + after.get(mint, 0) - before.get(mint, 0)
 
 
-def token_pool(world: World, style: str | None = None, *, usd: bool = False, token: str = "") -> Pool:
-    """A pool of a new token (or the given one) against SOL or the world's dollar."""
+def token_pool(world: World, style: str | None = None, *, usd: bool = False, fee_bps: int | None = None) -> Pool:
+    """A pool of a new token against SOL or the world's dollar."""
     tokens = int(world.rng.uniform(1e5, 1e9)) * DECIMALS
     if usd:
-        return world.pool(
-            (token or world.key(), dollar(world).mints[0]), (tokens, int(world.rng.uniform(1e4, 1e6)) * DECIMALS)
-        )
-    return world.pool((token or world.key(), SOL), (tokens, int(world.rng.uniform(2e10, 2e12))), style)
+        return world.pool((world.key(), dollar(world).mints[0]), (tokens, int(world.rng.uniform(1e4, 1e6)) * DECIMALS))
+    return world.pool((world.key(), SOL), (tokens, int(world.rng.uniform(2e10, 2e12))), style, fee_bps)
 
 
 def dollar(world: World) -> Pool:

@@ -135,7 +135,9 @@ class World:
         """Note that an account was closed."""
         del self._places[owner, mint]
 
-    def pool(self, mints: tuple[str, str], reserves: tuple[int, int], style: str | None = None) -> Pool:
+    def pool(
+        self, mints: tuple[str, str], reserves: tuple[int, int], style: str | None = None, fee_bps: int | None = None
+    ) -> Pool:
         """A new pool; a `curve` needs SOL as its second mint."""
         style = style or self.rng.choice(STYLES[:3])
         owner = self.authority if style == "shared" else self.key()
@@ -156,7 +158,7 @@ class World:
             program=self.key(),
             mints=mints,
             vaults=(vaults[0], vaults[1]),
-            fee_bps=self.rng.choice((10, 25, 30, 100)),
+            fee_bps=fee_bps or self.rng.choice((10, 25, 30, 100)),
             out_first=self.rng.random() < 0.3,
             checked=self.rng.random() < 0.5,
             toll=toll,
@@ -170,14 +172,15 @@ class World:
         return self.tokens[vault].amount if vault in self.tokens else self.lamports[vault] - RENT
 
     def quote(self, pool: Pool, mint_in: str, amount: int) -> int:
-        """What the pool would give: constant product, after its fee."""
+        """What the pool would give: constant product, after its fee and toll."""
+        amount -= toll_of(pool, mint_in, amount)
         reserve_in, reserve_out = self.reserve(pool, mint_in), self.reserve(pool, pool.other(mint_in))
         effective = amount * (10_000 - pool.fee_bps)
         return reserve_out * effective // (reserve_in * 10_000 + effective)
 
     def worth(self, owners: tuple[str, ...]) -> dict[str, int]:
         """All that some owners have, by mint: lamports on their keys and token accounts as SOL."""
-        held = {SOL: sum(self.lamports.get(owner, 0) for owner in owners)}
+        held = {SOL: sum(self.lamports.get(owner, 0) for owner in set(owners))}
         for address, holding in self.tokens.items():
             if holding.owner in owners:
                 held[SOL] += self.lamports[address]
@@ -286,12 +289,13 @@ class Script:
             inner = self._curve_moves(pool, owner, taker or owner, mint_in, amount, out)
         else:
             source, target = self.open(owner, mint_in), self.open(taker or owner, mint_out)
-            take = self._token(source, pool.vault(mint_in), owner, amount, checked=pool.checked)
+            toll = toll_of(pool, mint_in, amount)
+            take = self._token(source, pool.vault(mint_in), owner, amount - toll, checked=pool.checked)
             vault = pool.vault(mint_out)
             give = self._token(vault, target, self.world.tokens[vault].owner, out, checked=pool.checked)
             inner = [give, take] if pool.out_first else [take, give]
-            if pool.toll and mint_in == pool.mints[1]:
-                inner.append(self._token(source, pool.toll, owner, amount // 500, checked=False))
+            if toll:
+                inner.append(self._token(source, pool.toll, owner, toll, checked=False))
         places = {account: None for step in inner for account in (step.program, *step.accounts)}
         accounts = (pool.owner, *places)
         call = Call(pool.program, accounts, self.world.rng.randbytes(17), tuple(inner))
@@ -388,6 +392,11 @@ class Script:
         else:
             self.world.tokens[address] = TokenHolding(holding.mint, holding.owner, holding.amount)
             self.world.remember(holding.owner, holding.mint, address)
+
+
+def toll_of(pool: Pool, mint_in: str, amount: int) -> int:
+    """What somebody else gets of what is paid in: a fifth of a percent of the money, where the pool has a toll."""
+    return amount // 500 if pool.toll and mint_in == pool.mints[1] else 0
 
 
 def keys_of(calls: Iterable[Call]) -> dict[str, None]:

@@ -1,0 +1,401 @@
+"""The shipped attacker, with every key: makes a lie in a copy of a ledger, so that anyone can see which check names it.
+
+Each lie is a function on a `Copy`: the log as lists, free to be bent. What it can't or won't make consistent again it
+leaves as it is. `relink` mends chain and streams after a change, `attest` signs anew with the notary's key, `sign_heads`
+with the log's: a thief does what his keys allow.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from decision_dna.ledger import hashing, layout, merkle
+from decision_dna.ledger.authority import AuthorCounter, counter_from
+from decision_dna.ledger.folder import read_folder
+from decision_dna.ledger.ids import new_ids
+from decision_dna.ledger.keyring import Keyring, read_keyring
+from decision_dna.ledger.ledger import lock_file
+from decision_dna.ledger.lock import Lock
+from decision_dna.ledger.notes import Checkpoint, note_of, sign_checkpoint
+from decision_dna.ledger.rocks import RocksStore
+from decision_dna.ledger.streams import StreamHead, list_leaves, list_root
+from decision_dna.schemas import codec
+from decision_dna.schemas.claims import ZEROS, Claim, Entry, decode_claim, decode_entry
+from decision_dna.schemas.errors import Conflict, NotFound
+from decision_dna.schemas.ledgering import GENESIS, HEARTBEAT, KEY, NO_BEACON, POLICY, Heartbeat
+
+Payload = bytes | tuple[bytes] | None
+
+
+class Row(msgspec.Struct):
+    """One entry, taken apart; `raw` overrides its bytes where the lie is in the bytes themselves."""
+
+    entry: Entry
+    claim: Claim
+    payload: Payload
+    raw: bytes | None = None
+
+    def bytes_of(self) -> bytes:
+        """What is stored."""
+        return codec.encode(self.entry) if self.raw is None else self.raw
+
+
+class Copy:
+    """A log in lists. `heads` are (size, note), the newest last."""
+
+    def __init__(self, path: Path) -> None:
+        self.keys: Keyring = read_keyring(path / "keys")
+        with read_folder(path) as view:
+            reader = view.reader
+            self.origin = reader.head().origin
+            self.rows = [
+                self._row(raw, reader.stored_payload(seq)) for seq, raw in enumerate(reader.raws(0, reader.size))
+            ]
+            self.heads = [(size, reader.note_of(size)) for size in reader.heads() if size]
+
+    @staticmethod
+    def _row(raw: bytes, payload: Payload) -> Row:
+        entry = decode_entry(raw)
+        return Row(entry, decode_claim(entry.claim), payload)
+
+    def change_claim(self, at: int, **fields: object) -> None:
+        """Say something else in an entry's claim; its signature stays as it was."""
+        row = self.rows[at]
+        row.claim = msgspec.structs.replace(row.claim, **fields)
+        row.entry = msgspec.structs.replace(row.entry, claim=codec.encode(row.claim))
+
+    def attest(self, at: int) -> None:
+        """Have the notary sign an entry's claim as it is now."""
+        entry = self.rows[at].entry
+        notary = self.keys.of_purpose("notary")[0]
+        signature = notary.sign(hashing.notary_message(entry.claim, entry.principal))
+        self.rows[at].entry = msgspec.structs.replace(entry, signature=signature)
+
+    def relink(self, start: int, *, heartbeats: bool = True) -> None:
+        """Number and link everything from `start` on anew; with `heartbeats`, make their lists true again and sign them."""
+        prev, streams = ZEROS, dict[str, StreamHead]()
+        for seq, row in enumerate(self.rows):
+            head = streams.get(row.entry.stream, (0, ZEROS))
+            if seq >= start:
+                place = {"seq": seq, "prev": prev, "stream_seq": head[0], "stream_prev": head[1]}
+                row.entry = msgspec.structs.replace(row.entry, **place)
+                if heartbeats and row.claim.type == HEARTBEAT:
+                    self._beat(seq, streams)
+            prev = hashing.entry_hash(row.bytes_of())
+            streams[row.entry.stream] = (head[0] + 1, prev)
+
+    def _beat(self, at: int, streams: dict[str, StreamHead]) -> None:
+        leaves = list_leaves(streams)
+        payload = Heartbeat(beacon=NO_BEACON, streams_count=len(leaves), streams_root=list_root(leaves))
+        self.reopen(at, codec.encode(payload))
+        self.attest(at)
+
+    def reopen(self, at: int, payload: bytes) -> None:
+        """Give an open entry another payload, with the commitment to it."""
+        self.change_claim(at, payload_commitment=hashing.payload_commitment(bytes(16) + payload))
+        self.rows[at].entry = msgspec.structs.replace(self.rows[at].entry, open=payload)
+
+    def sign_heads(self) -> None:
+        """Heads of the old sizes, as far as they are left, and of the whole, by the log key."""
+        sizes = sorted({size for size, _ in self.heads if size < len(self.rows)} | {len(self.rows)})
+        leaves = [merkle.leaf_hash(row.bytes_of()) for row in self.rows]
+        self.heads = [(size, self.head_note(size, merkle.tree_root(leaves[:size]))) for size in sizes]
+
+    def head_note(self, size: int, root: bytes) -> bytes:
+        """A head, signed by the log key."""
+        return sign_checkpoint(Checkpoint(self.origin, size, root), self.keys.of_purpose("log")[:1])
+
+    def first(self, wanted: Callable[[Row], bool]) -> int:
+        """The first entry past genesis that is such. Raises NotFound where the log has none to lie about."""
+        for at, row in enumerate(self.rows):
+            if at and wanted(row):
+                return at
+        raise NotFound("this ledger has no entry of the kind that this lie is about")
+
+    def last(self, wanted: Callable[[Row], bool]) -> int:
+        """The last entry that is such: nothing refers to it. Raises NotFound."""
+        self.first(wanted)
+        return max(at for at, row in enumerate(self.rows) if wanted(row))
+
+    def write(self, source: Path, target: Path) -> None:
+        """A folder with this log, its derived families made to fit, the keys and a lock with the newest head."""
+        if target.exists():
+            raise Conflict(f"{target} exists: a lie is made in a new copy")
+        target.mkdir(parents=True, mode=0o700)
+        shutil.copytree(source / "keys", target / "keys")
+        with RocksStore.open(str(target / "db"), create=True) as store:
+            batch = store.batch()
+            for family, rows in self._families().items():
+                batch.put_many(family, sorted(rows.items()))
+            store.write(batch, durable=True)
+        size, note = self.heads[-1]
+        lock_file(target).parent.mkdir(mode=0o700)
+        Lock.create(str(lock_file(target)), self.origin, size, note_of(note).root, note.decode()).close()
+
+    def _families(self) -> dict[str, dict[bytes, bytes]]:
+        raws = [row.bytes_of() for row in self.rows]
+        rows: merkle.Rows = []
+        frontier = merkle.extend(merkle.Frontier(), [merkle.leaf_hash(raw) for raw in raws], rows)
+        streams, authors = dict[str, StreamHead](), dict[bytes, AuthorCounter]()
+        for row, raw in zip(self.rows, raws, strict=True):
+            streams[row.entry.stream] = (row.entry.stream_seq + 1, hashing.entry_hash(raw))
+            if row.entry.attestation == "author":
+                authors[row.entry.key_id] = counter_from(row.claim.author_seq, hashing.claim_hash(row.entry.claim))
+        last = self.rows[-1].entry.recorded_at
+        tip = layout.TipRecord(self.origin, len(raws), frontier.root(), hashing.entry_hash(raws[-1]), last)
+        changes = [at for at, row in enumerate(self.rows) if row.claim.type in (GENESIS, KEY, POLICY)]
+        made = merkle.made_for_tiles(merkle.Frontier(), rows)
+        payloads = [[row.payload for row in self.rows[start:end]] for start, end in layout.run_bounds(0, len(raws))]
+        ids = {
+            layout.id_key(row.claim.id, row.claim.source): at.to_bytes(8)
+            for at, row in reversed(list(enumerate(self.rows)))
+        }
+        return {
+            "entries": dict(layout.entry_rows(0, raws)),
+            "payloads": {layout.seq_key(layout.RUN_EVENTS * at): codec.encode(run) for at, run in enumerate(payloads)},
+            "ids": ids,
+            "nodes": {layout.node_key(*node): value for node, value in made.items()},
+            "streams": {name.encode(): codec.encode(head) for name, head in streams.items()},
+            "authors": {key: codec.encode(counter) for key, counter in authors.items()},
+            "heads": {layout.seq_key(size): note for size, note in self.heads[:-1]},
+            "meta": {layout.TIP_KEY: codec.encode(tip), layout.AUTHORITY_KEY: codec.encode(changes)},
+        }
+
+
+# --- the lies ----------------------------------------------------------------------------------------------------------
+
+
+def _private(row: Row) -> bool:
+    return isinstance(row.payload, bytes)
+
+
+def _notarised(row: Row) -> bool:
+    return _private(row) and row.entry.attestation == "notary"
+
+
+def _authored(row: Row) -> bool:
+    return _private(row) and row.entry.attestation == "author" and row.claim.author_seq > 0
+
+
+def flip(copy: Copy) -> None:
+    """Someone with the disk changes one byte inside an entry's claim."""
+    at = copy.first(_private)
+    raw = bytearray(copy.rows[at].bytes_of())
+    raw[raw.index(copy.rows[at].claim.payload_commitment)] ^= 1
+    copy.rows[at].raw = bytes(raw)
+
+
+def garble(copy: Copy) -> None:
+    """Someone with the disk damages an entry so that it can't be read."""
+    at = copy.first(_private)
+    copy.rows[at].raw = b"\xc1" + copy.rows[at].bytes_of()[1:]
+
+
+def payload(copy: Copy) -> None:
+    """Someone with the disk changes a payload."""
+    row = copy.rows[copy.first(_private)]
+    if isinstance(row.payload, bytes):
+        row.payload = row.payload[:-1] + bytes([row.payload[-1] ^ 1])
+
+
+def lose(copy: Copy) -> None:
+    """Someone with the disk removes a payload, without an erasure."""
+    copy.rows[copy.first(_private)].payload = None
+
+
+def remove(copy: Copy) -> None:
+    """Someone with the disk takes an entry out and closes the gap in the numbers."""
+    at = copy.first(_private)
+    del copy.rows[at]
+    for seq, row in enumerate(copy.rows):
+        row.entry = msgspec.structs.replace(row.entry, seq=seq)
+
+
+def swap(copy: Copy) -> None:
+    """Someone with the disk changes the order of two entries, numbers and all."""
+    at = copy.first(_private)
+    one, other = copy.rows[at], copy.rows[at + 1]
+    copy.rows[at], copy.rows[at + 1] = other, one
+    for seq in (at, at + 1):
+        copy.rows[seq].entry = msgspec.structs.replace(copy.rows[seq].entry, seq=seq)
+
+
+def insert(copy: Copy) -> None:
+    """Someone with the disk and the log key puts an entry of his own in between, linked and under new heads; he has no notary key."""
+    at = copy.first(_notarised)
+    row = copy.rows[at]
+    claim = msgspec.structs.replace(row.claim, id=new_ids(1, row.entry.recorded_at)[0])
+    forged = Row(msgspec.structs.replace(row.entry, claim=codec.encode(claim)), claim, row.payload)
+    copy.rows.insert(at, forged)
+    copy.relink(at)
+    copy.sign_heads()
+
+
+def truncate(copy: Copy) -> None:
+    """Someone with the disk cuts the newest entries off; the newest head stays what it was."""
+    del copy.rows[-2:]
+    newest = copy.heads[-1]
+    copy.heads = [head for head in copy.heads if head[0] <= len(copy.rows)] + [newest]
+
+
+def rewrite(copy: Copy) -> None:
+    """A thief of the log key changes what a claim says, relinks and signs new heads; he has no notary key."""
+    at = copy.first(_notarised)
+    copy.change_claim(at, subject="another")
+    copy.relink(at)
+    copy.sign_heads()
+
+
+def weaken(copy: Copy) -> None:
+    """A thief of the log key strips an attestation, relinks and signs new heads."""
+    at = copy.first(_notarised)
+    copy.rows[at].entry = msgspec.structs.replace(
+        copy.rows[at].entry, attestation="none", principal="", key_id=b"", signature=b""
+    )
+    copy.relink(at)
+    copy.sign_heads()
+
+
+def backdate(copy: Copy) -> None:
+    """The operator records an entry an hour before the one before it, with every key."""
+    at = copy.first(_notarised)
+    earlier = copy.rows[at - 1].entry.recorded_at - 3600 * 10**9
+    copy.change_claim(at, occurred_at=earlier)
+    copy.rows[at].entry = msgspec.structs.replace(copy.rows[at].entry, recorded_at=earlier)
+    copy.attest(at)
+    copy.relink(at)
+    copy.sign_heads()
+
+
+def twice(copy: Copy) -> None:
+    """The operator enters a claim a second time, with every key."""
+    at = copy.first(_notarised)
+    row = copy.rows[at]
+    copy.rows.append(Row(row.entry, row.claim, row.payload))
+    copy.rows[-1].entry = msgspec.structs.replace(row.entry, recorded_at=copy.rows[-2].entry.recorded_at)
+    copy.relink(len(copy.rows) - 1)
+    copy.sign_heads()
+
+
+def omit(copy: Copy) -> None:
+    """The operator drops an event and relinks all, but leaves the heartbeats as they were."""
+    at = copy.last(_notarised)
+    del copy.rows[at]
+    copy.relink(at, heartbeats=False)
+    copy.sign_heads()
+
+
+def reroll(copy: Copy) -> None:
+    """The operator with every key writes the log anew without an event, heartbeats, heads and all: only an earlier head shows it."""
+    at = copy.last(_notarised)
+    del copy.rows[at]
+    copy.relink(at)
+    copy.sign_heads()
+
+
+def withhold(copy: Copy) -> None:
+    """The ledger leaves out one of an author's counted claims, with every key of its own."""
+    at = copy.first(_authored)
+    del copy.rows[at]
+    copy.relink(at)
+    copy.sign_heads()
+
+
+def alter(copy: Copy) -> None:
+    """The ledger changes an author's claim, with every key of its own."""
+    at = copy.first(_authored)
+    copy.change_claim(at, subject="not what was said")
+    copy.relink(at)
+    copy.sign_heads()
+
+
+def strip(copy: Copy) -> None:
+    """The ledger passes an author's claim off as its own notarised one."""
+    at = copy.first(_authored)
+    key_id = hashing.key_id(copy.keys.of_purpose("notary")[0].public)
+    copy.rows[at].entry = msgspec.structs.replace(
+        copy.rows[at].entry, attestation="notary", principal="local", key_id=key_id
+    )
+    copy.attest(at)
+    copy.relink(at)
+    copy.sign_heads()
+
+
+def transplant(copy: Copy) -> None:
+    """Someone replays a claim that was made for another log."""
+    at = copy.first(_notarised)
+    copy.change_claim(at, origin="elsewhere.example/log")
+    copy.attest(at)
+    copy.relink(at)
+    copy.sign_heads()
+
+
+def heartbeat(copy: Copy) -> None:
+    """The operator lets a heartbeat commit to a list without one of the streams."""
+    at = copy.first(lambda row: row.claim.type == HEARTBEAT)
+    payload = Heartbeat(beacon=NO_BEACON, streams_count=1, streams_root=bytes(32))
+    copy.reopen(at, codec.encode(payload))
+    copy.attest(at)
+    copy.relink(at, heartbeats=False)
+    copy.sign_heads()
+
+
+def fork(copy: Copy) -> None:
+    """The operator keeps a head of an earlier size with another root, signed."""
+    size = copy.heads[0][0]
+    copy.heads[0] = (size, copy.head_note(size, hashing.entry_hash(b"another history")))
+
+
+def behead(copy: Copy) -> None:
+    """Someone with the disk puts a head in place that nobody signed."""
+    size, note = copy.heads[0]
+    text, _, _ = note.rpartition(b" ")
+    copy.heads[0] = (size, text + b" " + b"A" * 90 + b"==\n")
+
+
+LIES: dict[str, tuple[Callable[[Copy], None], tuple[int, ...]]] = {
+    "flip": (flip, (2, 4, 5, 6)),
+    "garble": (garble, (1, 6)),
+    "payload": (payload, (5,)),
+    "lose": (lose, (5,)),
+    "remove": (remove, (2, 3, 6)),
+    "swap": (swap, (2, 6)),
+    "insert": (insert, (4,)),
+    "truncate": (truncate, (7,)),
+    "rewrite": (rewrite, (4,)),
+    "weaken": (weaken, (4,)),
+    "backdate": (backdate, (1,)),
+    "twice": (twice, (1,)),
+    "omit": (omit, (3,)),
+    "reroll": (reroll, ()),
+    "withhold": (withhold, (4,)),
+    "alter": (alter, (4,)),
+    "strip": (strip, (4,)),
+    "transplant": (transplant, (1,)),
+    "heartbeat": (heartbeat, (3,)),
+    "fork": (fork, (7,)),
+    "behead": (behead, (7,)),
+}
+"""Name → (the lie, the steps that must name it). `reroll` passes 1–7 and is named against an earlier head (`--head`)."""
+
+
+def cheat(lie: str, source: Path, target: Path) -> None:
+    """Make a lie in a copy. Raises NotFound for an unknown lie, or a ledger with nothing to lie about; Conflict where `target` exists."""
+    if lie == "restore":
+        return restore(source, target)
+    if lie not in LIES:
+        raise NotFound(f"no lie {lie!r}; there are: {', '.join([*LIES, 'restore'])}")
+    copy = Copy(source)
+    LIES[lie][0](copy)
+    return copy.write(source, target)
+
+
+def restore(source: Path, target: Path) -> None:
+    """The operator restores an old copy of the database beside the lock of today: start-up refuses."""
+    copy = Copy(source)
+    newest = copy.heads[-1]
+    truncate(copy)
+    copy.heads[-1] = copy.heads[-1] if len(copy.heads) < 2 else newest
+    copy.write(source, target)

@@ -1,0 +1,62 @@
+"""The threat table as tests: each lie is made in a copy, and named by the step that README says."""
+
+from pathlib import Path
+
+import pytest
+
+from decision_dna.ledger.cheat import LIES, cheat
+from decision_dna.ledger.folder import verify_folder
+from decision_dna.ledger.ledger import open_ledger
+from decision_dna.ledger.notes import Vkey
+from decision_dna.schemas.errors import CannotOpen, Conflict, NotFound
+from tests.ledger.samples import fill, new_ledger
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("honest") / "d"
+    ledger, clock = new_ledger(path)
+    with ledger:
+        fill(ledger, clock, 2)
+    return path
+
+
+def vkey_of(path: Path) -> Vkey:
+    return Vkey.parse(path.with_name(path.name + ".vkey").read_text())
+
+
+def test_the_honest_ledger_holds(honest: Path) -> None:
+    report = verify_folder(honest, vkey_of(honest))
+    assert (report.findings, report.pinned) == ([], True)
+    assert {step.step: step.status for step in report.steps if step.step <= 7} == dict.fromkeys(range(1, 8), "pass")
+
+
+@pytest.mark.parametrize("lie", sorted(set(LIES) - {"reroll"}))
+def test_each_lie_is_named_by_its_step(lie: str, honest: Path, tmp_path: Path) -> None:
+    cheat(lie, honest, tmp_path / "copy")
+    report = verify_folder(tmp_path / "copy", vkey_of(honest))
+    named = {step.step for step in report.steps if step.status == "fail"}
+    assert set(LIES[lie][1]) <= named, [finding.text for finding in report.findings]
+
+
+def test_rewriting_everything_shows_only_against_an_earlier_head(honest: Path, tmp_path: Path) -> None:
+    with open_ledger(honest) as ledger:
+        kept = ledger.reader.head().note.encode()
+    cheat("reroll", honest, tmp_path / "copy")
+    assert verify_folder(tmp_path / "copy", vkey_of(honest)).holds
+    report = verify_folder(tmp_path / "copy", vkey_of(honest), earlier=[kept])
+    assert {step.step for step in report.steps if step.status == "fail"} == {7}
+
+
+def test_an_old_copy_beside_todays_lock_is_refused_at_start(honest: Path, tmp_path: Path) -> None:
+    cheat("restore", honest, tmp_path / "copy")
+    with pytest.raises(CannotOpen) as refused:
+        open_ledger(tmp_path / "copy")
+    assert refused.value.reason == "behind-lock"
+
+
+def test_a_lie_needs_a_name_and_a_new_folder(honest: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        cheat("whatever", honest, tmp_path / "copy")
+    with pytest.raises(Conflict):
+        cheat("flip", honest, tmp_path)
