@@ -12,8 +12,7 @@ index past the keys, balances of another number than the keys, a token amount pa
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar, cast
 
 import msgspec
@@ -28,7 +27,6 @@ from decision_dna.engine.blocks import (
     Instruction,
     TokenAccount,
     Transaction,
-    instructions_in_order,
     moves_of,
 )
 from decision_dna.schemas.errors import Malformed
@@ -37,7 +35,6 @@ A = TypeVar("A")
 
 Lamports = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
-_AMOUNT_DIGITS_MAX = 20
 _U64_MAX = 2**64 - 1
 _TRANSFERS = frozenset({"transfer", "transferChecked", "transferCheckedWithFee"})
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError, OverflowError)
@@ -262,9 +259,9 @@ def _read_all(answers: Sequence[_Executed]) -> tuple[Transaction, ...]:
         except Malformed as error:
             raise Malformed(f"transaction {position}: {error}") from None
     # One pass over all texts: cheaper by far than one check for each of thousands of keys.
-    _check_keys(key for transaction in transactions for key in transaction.keys)
+    _check_keys(frozenset[str]().union(*[transaction.keys for transaction in transactions]))
     base58.check_digits("".join([text for transaction in transactions for text in transaction.signatures]))
-    base58.check_digits("".join([text for tx in transactions for text in _data_texts(tx)]))
+    base58.check_digits("".join(_data_texts(transactions)))
     return tuple(transactions)
 
 
@@ -427,19 +424,15 @@ def _token_accounts(
         return ()
     held = {_place(row): row for row in before}
     holds = {_place(row): row for row in after}
+    places = held if held.keys() == holds.keys() else held | holds
     tokens = []
-    for place in sorted(held | holds):
+    for place in sorted(places):
         old, new = held.get(place), holds.get(place)
         row = cast("_TokenBalance", new or old)
-        tokens.append(
-            TokenAccount(
-                *place,
-                row.program_id,
-                row.ui_token_amount.decimals,
-                None if old is None else _raw_amount(old.ui_token_amount.amount),
-                None if new is None else _raw_amount(new.ui_token_amount.amount),
-            )
-        )
+        amount = row.ui_token_amount
+        before_amount = None if old is None else _raw_amount(old.ui_token_amount.amount)
+        after_amount = None if new is None else _raw_amount(amount.amount)
+        tokens.append(TokenAccount(*place, row.program_id, amount.decimals, before_amount, after_amount))
     if tokens[-1].account >= keys_count:
         raise Malformed(f"a token balance of account {tokens[-1].account}, but there are {keys_count} keys")
     return tuple(tokens)
@@ -450,35 +443,44 @@ def _place(row: _TokenBalance) -> tuple[int, str, str]:
 
 
 def _raw_amount(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > _AMOUNT_DIGITS_MAX or int(text) > _U64_MAX:
+    try:
+        amount = int(text)
+    except ValueError:
+        amount = -1
+    if not 0 <= amount <= _U64_MAX or str(amount) != text:
         raise Malformed(f"not a token amount: {text[:40]!r}")
-    return int(text)
+    return amount
 
 
 def _check_indexes(outer: tuple[Instruction, ...], inner: tuple[Inner, ...], keys_count: int) -> None:
+    if inner and max([group.index for group in inner]) >= len(outer):
+        raise Malformed(f"inner instructions of more than the {len(outer)} instructions")
+    steps = list(outer)
     for group in inner:
-        if group.index >= len(outer):
-            raise Malformed(f"inner instructions of {group.index}, but there are {len(outer)} instructions")
-    for step in chain(outer, *[group.instructions for group in inner]):
-        try:
-            highest = max(step.program, *step.accounts) if step.accounts else step.program
-        except TypeError:  # a key's text where an index belongs
-            raise Malformed("an instruction that mixes keys and indexes") from None
-        if highest >= keys_count:
-            raise Malformed(f"an instruction names account {highest}, but there are {keys_count} keys")
+        steps += group.instructions
+    try:
+        used = [max(step.accounts) for step in steps if step.accounts]
+        highest = max(used + [step.program for step in steps], default=0)
+    except TypeError:  # a key's text where an index belongs
+        raise Malformed("an instruction that names accounts by key where indexes belong") from None
+    if highest >= keys_count:
+        raise Malformed(f"an instruction names account {highest}, but there are {keys_count} keys")
 
 
-def _check_keys(keys: Iterable[str]) -> None:
-    """Spelled like keys: 32 to 44 base58 digits (or nothing at all, where a node leaves an owner out)."""
-    texts = list(keys)
-    for text in texts:
-        if not 32 <= len(text) <= 44:
-            raise Malformed(f"not a key: {text[:80]!r}")
-    base58.check_digits("".join(texts))
+def _check_keys(keys: Collection[str]) -> None:
+    """Spelled like keys: 32 to 44 base58 digits."""
+    for key in keys:
+        if not 32 <= len(key) <= 44:
+            raise Malformed(f"not a key: {key[:80]!r}")
+    base58.check_digits("".join(keys))
 
 
-def _data_texts(transaction: Transaction) -> Iterator[str]:
-    return (step.raw for step in instructions_in_order(transaction) if isinstance(step.raw, str))
+def _data_texts(transactions: Iterable[Transaction]) -> Iterator[str]:
+    for transaction in transactions:
+        for group in (transaction.instructions, *[inner.instructions for inner in transaction.inner]):
+            for step in group:
+                if isinstance(step.raw, str):
+                    yield step.raw
 
 
 def _version(version: int | str | None) -> int | None:

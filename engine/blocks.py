@@ -17,7 +17,6 @@ with `Transaction.moves` last: everything that each encoding carries. It leaves 
 token program).
 """
 
-from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -165,7 +164,7 @@ def moves_of(
     moves: list[Move] = []
     call = 0
     made = {group.index: group.instructions for group in inner}
-    readers = {index: _READERS[key] for index, key in enumerate(keys) if key in _READERS}
+    readers = {keys.index(program): read for program, read in _READERS.items() if program in keys}
     if not readers:
         return ()
     for index, outer in enumerate(instructions):
@@ -177,14 +176,6 @@ def moves_of(
             elif len(step.raw) <= _TRANSFER_DIGITS_MAX and (move := read(step, call)) is not None:
                 moves.append(move)
     return tuple(moves)
-
-
-def instructions_in_order(transaction: Transaction) -> Iterator[Instruction]:
-    """Outer instructions, each followed by the calls that it made."""
-    inner = {group.index: group.instructions for group in transaction.inner}
-    for index, outer in enumerate(transaction.instructions):
-        yield outer
-        yield from inner.get(index, ())
 
 
 def digest(block: Block) -> str:

@@ -91,7 +91,10 @@ def _fixed(data: bytes, at: int, size: int) -> tuple[tuple[bytes, ...], int]:
 
 
 def _counted(data: bytes, at: int) -> tuple[bytes, int]:
-    count, at = _compact(data, at)
+    count = data[at]
+    at += 1
+    if count >= 0x80:
+        count, at = _compact(data, at - 1)
     return _take(data, at, count)
 
 

@@ -69,15 +69,20 @@ class Authority(msgspec.Struct, frozen=True):
 
     def required(self, type_name: str, source: str) -> str:
         """The weakest attestation that an entry of this type and source may have."""
-        family = type_name.partition(".")[0]
-        if family == "control":
-            return "author"
-        if family == "anchor":
-            return "notary"
-        for rule in self.policy.sources:
-            if rule.source == source:
-                return rule.attestation
-        return self.policy.default_attestation
+        return required_attestation(self.policy, type_name, source)
+
+
+def required_attestation(policy: Policy, type_name: str, source: str) -> str:
+    """What a policy demands of a type and source: commands always their author, anchors the notary."""
+    family = type_name.partition(".")[0]
+    if family == "control":
+        return "author"
+    if family == "anchor":
+        return "notary"
+    for rule in policy.sources:
+        if rule.source == source:
+            return rule.attestation
+    return policy.default_attestation
 
 
 def check_policy(policy: Policy) -> None:

@@ -8,7 +8,7 @@ functions that every commit uses; or refuse, and say why.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from decision_dna.ledger import hashing, layout, merkle, streams
@@ -22,7 +22,6 @@ from decision_dna.ledger.notes import Vkey, open_checkpoint
 from decision_dna.ledger.plan import (
     EMPTY_TIP,
     NO_SALT,
-    SALT_BYTES,
     AuthorDraft,
     Draft,
     Prepared,
@@ -33,6 +32,7 @@ from decision_dna.ledger.plan import (
     prepare_signed,
     retry_content,
 )
+from decision_dna.ledger.preparing import Decode, Preparation, Preparers, Rules, in_flight
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.signatures import SigningKey, is_signed
@@ -57,6 +57,9 @@ from decision_dna.schemas.ledgering import (
 )
 from decision_dna.schemas.payloads import Payload, is_open
 
+AHEAD = 3
+"""Requests that workers prepare before the writer needs them."""
+
 DEFAULT_POLICY = Policy(
     anchor_events_max=1_000_000,
     anchor_seconds_max=3600,
@@ -79,15 +82,10 @@ class Ledger:
         writer: Writer,
         reader: LogReader,
     ) -> None:
-        self.path, self.store, self.keys, self.clock, self.writer, self.reader = (
-            path,
-            store,
-            keys,
-            clock,
-            writer,
-            reader,
-        )
+        self.path, self.store, self.keys, self.clock = path, store, keys, clock
+        self.writer, self.reader = writer, reader
         self._lock = lock
+        self._preparation: tuple[Authority, Preparation] | None = None
 
     @property
     def origin(self) -> str:
@@ -103,26 +101,25 @@ class Ledger:
         self, drafts: Sequence[Draft | AuthorDraft | LedgerError], principal: str
     ) -> list[Prepared | LedgerError]:
         """Claims for drafts, attested as policy asks: notarised for `principal`, or not at all. Errors stay in their places."""
-        now = self.clock.now_ns()
-        fresh = new_ids(len(drafts), now)
-        salts = os.urandom(SALT_BYTES * len(drafts))
-        signers = self._signers(principal)
-        prepared: list[Prepared | LedgerError] = []
-        for at, draft in enumerate(drafts):
-            try:
-                if isinstance(draft, Draft):
-                    salt = salts[at * SALT_BYTES : (at + 1) * SALT_BYTES]
-                    signer = signers.for_draft(draft)
-                    prepared.append(
-                        prepare(draft, origin=self.origin, signer=signer, salt=salt, fresh_id=fresh[at], now=now)
-                    )
-                elif isinstance(draft, AuthorDraft):
-                    prepared.append(prepare_signed(draft, origin=self.origin))
-                else:
-                    prepared.append(draft)
-            except LedgerError as error:
-                prepared.append(error)
-        return prepared
+        authority = self.writer.authority
+        if self._preparation is None or self._preparation[0] is not authority:
+            notary = self.keys.get(authority.notary, "notary") if self.keys.has(authority.notary) else None
+            self._preparation = (authority, Preparation(Rules.of(authority), notary))
+        return self._preparation[1].prepare(drafts, principal, self.clock.now_ns())
+
+    def preparers(self, processes: int = 1) -> Preparers:
+        """Worker processes that prepare beside this one."""
+        return Preparers(self.keys.of_purpose("notary"), processes)
+
+    def ingest(
+        self, preparers: Preparers, decode: Decode, requests: Iterable[bytes], principal: str = "local"
+    ) -> Iterator[Appended]:
+        """Append a stream of requests, each as one batch, prepared in the workers while earlier ones are committed."""
+        futures = (
+            preparers.submit(decode, data, self.writer.authority, principal, self.clock.now_ns()) for data in requests
+        )
+        for rows in in_flight(futures, AHEAD):
+            yield self.writer.append(rows)
 
     def append(
         self, drafts: Sequence[Draft | AuthorDraft | LedgerError], principal: str = "local", *, atomic: bool = False
@@ -201,9 +198,6 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _signers(self, principal: str) -> "_Signers":
-        return _Signers(self.writer.authority, self.keys, principal)
-
     def _own_claim(self, type_name: str, payload: Payload, principal: str) -> Prepared:
         now = self.clock.now_ns()
         notary = self.keys.get(self.writer.authority.notary, "notary")
@@ -224,25 +218,6 @@ class Ledger:
         stored = layout.split_payloads(found[1])
         stored[seq - int.from_bytes(found[0])] = (tag,)
         batch.put("payloads", found[0], codec.encode(stored))
-
-
-class _Signers:
-    """How drafts are attested under a policy, looked up once for each type family and source."""
-
-    def __init__(self, authority: Authority, keys: Keyring, principal: str) -> None:
-        self._authority, self._keys = authority, keys
-        self._notary = Signer(keys.get(authority.notary, "notary"), principal)
-        self._known: dict[tuple[str, str], Signer] = {}
-
-    def for_draft(self, draft: Draft) -> Signer:
-        """Raises Refused where the source needs its author's signature."""
-        signer = self._known.get((draft.type, draft.source))
-        if signer is None:
-            required = self._authority.required(draft.type, draft.source)
-            if required == "author":
-                raise Refused(f"source {draft.source} needs its author's own signature for {draft.type}")
-            signer = self._known[draft.type, draft.source] = Signer(None, "") if required == "none" else self._notary
-        return signer
 
 
 def sign_ledger_claim(
@@ -372,6 +347,7 @@ def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock
     frontier = _check_store(whole, tip, locked)
     authority, seqs = _authority(store, whole)
     _check_note(locked, authority)
+    _check_keys(keys, authority, tip.size)
     if clock.now_ns() < tip.recorded_at:
         raise CannotOpen(
             "clock-behind",
@@ -383,8 +359,6 @@ def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock
         batch.put("heads", layout.seq_key(locked.size), locked.note.encode())
         store.write(batch, durable=True)
         lock.advance(locked, sign_head(keys, authority, tip.size, tip.root))
-    else:
-        sign_head(keys, authority, tip.size, tip.root)
     reader = LogReader(store, lambda: writer.head)
     writer = Writer(store, lock, reader, keys, clock, Tip(frontier, tip.last_hash, tip.recorded_at), authority, seqs)
     return Ledger(path, store, lock, keys, clock, writer, reader)
@@ -431,6 +405,15 @@ def _check_note(locked: Locked, authority: Authority) -> None:
         raise CannotOpen("lock-damaged", f"the lock's checkpoint does not verify: {error}") from None
     if (checkpoint.origin, checkpoint.size, checkpoint.root) != (locked.origin, locked.size, locked.root):
         raise CannotOpen("lock-damaged", "the lock's checkpoint is not of the size and root beside it")
+
+
+def _check_keys(keys: Keyring, authority: Authority, size: int) -> None:
+    """A writer signs heads and heartbeats: it needs the live keys for both."""
+    needed = [("log", key) for key in authority.log_keys_at(size + 1)] + [("notary", authority.notary)]
+    for purpose, key in needed:
+        if not keys.has(key):
+            name = hashing.key_id(key).hex()
+            raise CannotOpen(f"no-{purpose}-key", f"the private {purpose} key {name} is not in the key folder")
 
 
 def _check_tail(whole: LogReader, start: int, tip: layout.TipRecord) -> None:

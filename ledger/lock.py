@@ -83,35 +83,36 @@ class Lock:
     def create(cls, path: str, origin: str, size: int, root: bytes, note: str) -> Self:
         """A new lock, of mode 0600, that appears whole or not at all; and its writer.
 
-        Raises Conflict where the file exists, CannotOpen `in-use`, StoreFailed.
+        Raises Conflict where the file exists, CannotOpen `in-use` or `lock-unwritable`, StoreFailed.
         """
         place = Path(path)
-        held = _hold(place)
+        lock = cls(place, None, _hold(place))
         try:
             _check_absent(place)
             with _store_failed("the lock could not be created"):
                 _make(place, Locked(origin, size, root, note))
-            return cls(place, _connected(place), held)
+                lock._connection = _connected(place)
+            lock._settle()
         except BaseException:
-            os.close(held)
+            lock.close()
             raise
+        return lock
 
     @classmethod
     def open(cls, path: str, *, read_only: bool = False) -> Self:
         """The lock's writer, or a reader beside it.
 
-        Raises CannotOpen: `lock-missing`, `lock-corrupt`, and for the writer `in-use`.
+        Raises CannotOpen: `lock-missing`, `lock-corrupt`, and for the writer `in-use`, `lock-unwritable`.
         """
         place = Path(path)
         if not place.is_file():
             raise CannotOpen("lock-missing", f"there is no lock at {path}")
-        held = None if read_only else _hold(place)
-        lock = cls(place, None, held)
+        lock = cls(place, None, None if read_only else _hold(place))
         try:
             lock._connection = None if read_only else _connected(place)
             lock._check_whole()
-            lock.read()
-        except (sqlite3.Error, StoreFailed) as error:
+            lock._settle()
+        except (sqlite3.Error, OSError, StoreFailed) as error:
             lock.close()
             raise CannotOpen("lock-corrupt", f"the lock at {path} cannot be read: {error}") from error
         return lock
@@ -154,6 +155,13 @@ class Lock:
         if self._closed:
             raise Unavailable("the lock is closed")
 
+    def _settle(self) -> None:
+        """Read once, which makes the `-wal` of a writer, and make its name durable: SQLite ignores an error of that."""
+        self.read()
+        if self._held is not None:
+            with _store_failed("the folder of the lock could not be synced"):
+                _sync(self._path.parent)
+
     def _check_whole(self) -> None:
         with self._mutex, closing(_connected_beside(self._path)) as connection:
             found = connection.execute("PRAGMA integrity_check").fetchone()[0]
@@ -166,7 +174,10 @@ class Lock:
 
 def _hold(place: Path) -> int:
     """The descriptor by which this process is the writer, until it is closed or the process dies."""
-    held = os.open(f"{place}.held", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        held = os.open(f"{place}.held", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotOpen("lock-unwritable", f"the lock at {place} cannot be held: {error}") from error
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -192,11 +203,15 @@ def _make(place: Path, head: Locked) -> None:
         connection.execute("INSERT INTO head VALUES (?, ?, ?, ?)", _values(head))
         connection.execute("PRAGMA journal_mode = WAL")
     unborn.rename(place)
-    folder = os.open(place.parent, os.O_RDONLY)
+    _sync(place.parent)
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 def _connected(place: Path) -> sqlite3.Connection:

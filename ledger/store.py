@@ -40,7 +40,8 @@ class Store(Protocol):
         """All of the batch, or none of it. With `durable`, it survives the loss of power once this returns; without, it survives the death of the process, and
         is never kept while an earlier write is lost.
 
-        Raises StoreFailed; whether the batch is stored is then unknown, and the store takes no more writes.
+        Raises StoreFailed; whether the batch is stored is then unknown until the store is opened again, and it takes no more
+        writes (Unavailable). InvariantBroken for a batch that was written before.
         """
         ...
 

@@ -10,7 +10,7 @@
    units for `received`, counted in SOL where the pool has it. `cost` is what left the wallets besides. The profit is
 
        received − paid − cost                              where bought ≥ sold, if that is above zero,
-       q · received / sold − q · paid / bought − cost      else, with q = min(bought, sold), at least half of the greater:
+       q · received / sold − q · paid / bought − cost      else, with q = min(bought, sold), 80 % of the greater at least:
 
    tokens left over count nothing or what they cost, tokens from elsewhere what they brought.
 """
@@ -30,7 +30,7 @@ from decision_dna.schemas.market import LEGS_MAX, Leg, Sandwich, SandwichPattern
 RULE = "same-block-sandwich"
 RULE_VERSION = 1
 
-_MATCHED_PERCENT = 50
+_MATCHED_PERCENT = 80
 # Where only a common signer links two trades (a relayer signs for many), they must fit each other nearly exactly.
 _MATCHED_PERCENT_SIGNER = 95
 _CONFIDENCE = {"owner": 990_000, "transfer": 960_000, "signer": 930_000}

@@ -3,7 +3,7 @@
  * Counted are write, pwrite, writev, fsync, fdatasync, sync_file_range, rename and ftruncate on files below the folder
  * DNA_FAULT_DIR, from the moment that the process arms it (by ctypes, on the process itself):
  *
- *     dna_fault_arm(3, FAIL_ONCE, EIO)    the third call from now on fails with EIO, once
+ *     dna_fault_arm(3, FAIL_ONCE, EIO)    the third call from now on fails with EIO, once; 0: none does
  *     dna_fault_count()                   calls since then
  *     dna_fault_name(buffer, size)        what the n-th call was: "fdatasync 000008.log"
  *
@@ -54,8 +54,9 @@ static int turn(const char *call, const char *path) {
     if (!strncmp(name, "/LOG", 4)) return -1;
     long count = atomic_fetch_add(&calls, 1) + 1;
     int what = atomic_load(&action);
-    if (count != atomic_load(&nth) && !(what == FAIL_ON && count > atomic_load(&nth))) return -1;
-    if (count == atomic_load(&nth)) snprintf(failed_call, sizeof failed_call, "%s %s", call, name + 1);
+    long which = atomic_load(&nth);
+    if (count != which && !(what == FAIL_ON && which > 0 && count > which)) return -1;
+    if (count == which) snprintf(failed_call, sizeof failed_call, "%s %s", call, name + 1);
     if (what == KILL_BEFORE) die();
     return what;
 }

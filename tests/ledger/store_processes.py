@@ -69,26 +69,39 @@ def fail_advance(path: str, nth: str, action: str, error: str) -> None:
     say(outcomes=outcomes, count=shim.count(), name=shim.name())
 
 
-def fail_create(path: str, nth: str, action: str, error: str) -> None:
-    """Create a lock with a fault."""
-    shim = Shim()
-    shim.arm(int(nth), int(action), int(error))
-    outcome = _outcome(lambda: Lock.create(path, BEFORE.origin, BEFORE.size, BEFORE.root, BEFORE.note))
-    say(outcomes=[outcome], count=shim.count(), name=shim.name())
-
-
-def fail_around(folder: str, step: str, error: str, first: str, last: str) -> None:
-    """Fail each of the calls first…last of a step once, each in a store and a process of its own; 0 fails none."""
+def fail_create(folder: str, action: str, error: str, first: str, last: str) -> None:
+    """Fail each of the calls first…last of creating a lock, each in a folder and a process of its own; 0 fails none."""
     for nth in range(int(first), int(last) + 1):
         if child := os.fork():
             os.waitpid(child, 0)
+            continue
+        place = Path(folder) / action / str(nth)
+        place.mkdir(parents=True)
+        shim = Shim()
+        shim.arm(nth, int(action), int(error))
+        outcome = _outcome(lambda: Lock.create(f"{place}/lock", BEFORE.origin, BEFORE.size, BEFORE.root, BEFORE.note))  # noqa: B023
+        say(outcome=outcome, count=shim.count(), name=shim.name())
+        os._exit(0)
+
+
+def fail_around(folder: str, step: str, error: str, first: str, last: str) -> None:
+    """Fail each of the calls first…last of a step once, each in a store and a process of its own; 0 fails none.
+
+    All at once, since RocksDB waits a second for a disk to recover before it closes.
+    """
+    children = []
+    for nth in range(int(first), int(last) + 1):
+        children.append(os.fork())
+        if children[-1]:
             continue
         store = _prepared(f"{folder}/{nth}", step)
         shim = Shim()
         shim.arm(nth, error=int(error))
         outcome = _outcome(lambda store=store, nth=nth: _STEPS[step](store, f"{folder}/{nth}"))
         say(nth=nth, name=shim.name(), outcome=outcome, count=shim.count())
-        os._exit(0)  # without closing: RocksDB would wait for the disk to recover
+        os._exit(0)
+    for child in children:
+        os.waitpid(child, 0)
 
 
 def _prepared(path: str, step: str) -> RocksStore:

@@ -141,7 +141,9 @@ def test_each_call_of_the_other_steps_failed_once_loses_nothing(
     (faultless,) = told(0, 0)
     assert faultless["outcome"] == "done"
     assert faultless["count"] >= 5
-    for words in told(1, faultless["count"]):
+    failed = told(1, faultless["count"])
+    assert len(failed) == faultless["count"]
+    for words in failed:
         assert words["outcome"] in {"done", "StoreFailed", "CannotOpen"}, words
         with RocksStore.open(str(tmp_path / str(words["nth"])), create=False) as store:
             assert check_numbered(store) == 20, words
