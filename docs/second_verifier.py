@@ -13,7 +13,7 @@ The checks have the numbers of section 15 of the document, and each ends in pass
 
      1  encoding, sizes, unique ids, causes         7  checkpoints, consistent, signed by the right key
      2  the chain: each entry hashes the one before 8  witnesses                    (not checked here)
-     3  streams and heartbeats                      9  anchors   (here only: do their payloads decode?)
+     3  streams and heartbeats                      9  anchors                      (not checked here)
      4  attestations and keys                      10  state commitments            (not checked here)
      5  payload commitments and erasures           11  decisions re-executed        (not checked here)
      6  the tree: entries and newest head agree
@@ -759,6 +759,14 @@ def check_range(a: int, b: int, size: int, leaves: Sequence[bytes], proof: Seque
     demand(tree.root() == root, "the range proof does not lead to the root")
 
 
+def tile_path(level: int | None, index: int, width: int = 0) -> str:
+    """Where a tile of the public log lies; `level` None: a bundle of entries; `width` 0: a full one (section 9)."""
+    groups = f"{index:03d}" if index < 1000 else f"{index:,d}".replace(",", "/").zfill(-(-len(str(index)) // 3) * 4 - 1)
+    *above, last = groups.split("/")
+    place = "/".join([*(f"x{group}" for group in above), last])
+    return f"/tile/{'entries' if level is None else level}/{place}" + (f".p/{width}" if width else "")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Entries: claims and entries, alone (sections 3 and 4)
 # ---------------------------------------------------------------------------------------------------------------------
@@ -917,8 +925,18 @@ def _entry_faults(entry: Entry) -> Iterator[str]:
     return (sentence for holds, sentence in rules if not holds)
 
 
+def fingerprint(entry: Entry) -> str:
+    """The name of an entry: a UUIDv8 of its seq and the beginning of its hash (section 4)."""
+    bits = (entry.seq % 2**40) << 82 | int.from_bytes(entry.hash, "big") >> 256 - 82
+    custom_a, custom_b, custom_c = bits >> 74, bits >> 62 & 0xFFF, bits & 2**62 - 1
+    digits = f"{custom_a << 80 | 0x8 << 76 | custom_b << 64 | 0b10 << 62 | custom_c:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
 def check_payload(claim: Claim, salted: bytes) -> None:
-    """The claim commits to this salt and payload [5]."""
+    """The claim commits to this salt and payload [5]. What the payload means is nobody's business here."""
+    fits = SALT_BYTES <= len(salted) <= SALT_BYTES + PAYLOAD_BYTES_MAX
+    demand(fits, "salt and payload are shorter than a salt or longer than a salt and 262,144 bytes")
     found = hash_payload(salted)
     expected = claim.payload_commitment
     demand(found == expected, f"the payload hashes to {found.hex()}, not to {expected.hex()}")
@@ -930,6 +948,12 @@ def check_open_field(entry: Entry) -> None:
         check_payload(entry.claim, bytes(SALT_BYTES) + entry.open)
     else:
         demand(entry.open == b"", "a payload stands open in an entry whose type is not open")
+
+
+def check_given_payload(entry: Entry, salted: bytes) -> None:
+    """A payload that is given beside its entry [5]."""
+    demand(not entry.claim.is_open, "a payload is given for an open type")
+    check_payload(entry.claim, salted)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1008,13 +1032,19 @@ def _as_attestation(value: Value) -> str:
     return text
 
 
+def _as_foreign_source(value: Value) -> str:
+    """A source that rules and author keys may name: the ledger and its anchors follow rules of their own."""
+    name = as_text(value)
+    demand(SOURCE.fullmatch(name) is not None, "a source is not 1 to 64 of A-Z a-z 0-9 . _ -")
+    demand(name not in OPEN_WORDS, f"the source {name} takes no rules and no author keys")
+    return name
+
+
 def _as_source_rule(value: Value) -> SourceRule:
     attestation, keys, source = as_map(value, "attestation", "keys", "source")
     key_ids = tuple(as_bytes(key_id, 8) for key_id in as_array(keys))
     demand(_ascending(key_ids), "the keys of a source rule are not ascending")
-    name = as_text(source)
-    demand(SOURCE.fullmatch(name) is not None, "a source rule names no source")
-    return SourceRule(_as_attestation(attestation), key_ids, name)
+    return SourceRule(_as_attestation(attestation), key_ids, _as_foreign_source(source))
 
 
 def _as_policy(value: Value) -> Policy:
@@ -1070,7 +1100,8 @@ def read_key_change(payload: bytes) -> KeyChange:
     if change.action == "register":
         demand(change.replaces == b"", "register replaces no key")
         demand(len(change.sources) > 0, "register names no source")
-        demand(_ascending([source.encode() for source in change.sources]), "the sources are not ascending")
+        spoken_for = [_as_foreign_source(source).encode() for source in change.sources]
+        demand(_ascending(spoken_for), "the sources are not ascending")
     if change.action == "revoke":
         demand(change.sources == (), "revoke names sources")
     return change
@@ -1105,19 +1136,6 @@ def read_erasure(payload: bytes) -> Erasure:
     as_text(who)
     as_text(why)
     return Erasure(as_bytes(claim_id, 16), as_int(seq))
-
-
-@lru_cache(maxsize=1 << 12)
-def read_anchor(payload: bytes) -> None:
-    """An `anchor.confirmed` payload (section 12); what its transaction proves is left to others."""
-    names = ("block_time", "n", "size", "slot", "cluster", "root", "signature", "transaction")
-    *integers, cluster, root, signature, transaction = as_map(unpack(payload), *names)
-    for number in integers:
-        as_int(number)
-    as_text(cluster)
-    as_bytes(root, 32)
-    as_bytes(signature, 64)
-    as_bytes(transaction)
 
 
 READERS: dict[str, Callable[[bytes], object]] = {
@@ -1165,6 +1183,12 @@ def check_signature(entry: Entry, attestation: str, key: bytes) -> None:
     else:
         message = b"decision-dna/notary/v1\n" + hash_notary(entry.claim_raw) + entry.principal.encode()
     demand(ed25519_verifies(key, message, entry.signature), "the signature does not verify")
+
+
+def check_author_seq_kept(entry: Entry) -> None:
+    """Only authors count what they say."""
+    kept = entry.claim.author_seq > 0
+    demand(not kept or entry.attestation == "author", "author_seq is kept, but no author attests the entry")
 
 
 class Keys:
@@ -1496,8 +1520,8 @@ def _check_keys(export: Export, findings: Findings) -> Keys | None:
 def _check_author_seq(entry: Entry, chains: dict[bytes, tuple[int, bytes]]) -> None:
     """Rule 4 of section 5. `chains` holds author_seq and H_claim of each key's entry before."""
     claim = entry.claim
+    check_author_seq_kept(entry)
     if entry.attestation != "author":
-        demand(claim.author_seq == 0, "author_seq is kept, but the entry is not attested by an author")
         return
     before = chains.get(entry.key_id)
     chains[entry.key_id] = (claim.author_seq, hash_claim(entry.claim_raw))
@@ -1515,24 +1539,11 @@ def _check_payloads(export: Export, findings: Findings) -> None:
     erased = _erased(export, findings)
     for seq, entry in export.decoded():
         where, salted = f"entry {seq}", export.lines[seq].payload
-        committed = findings.attempt(5, where, check_open_field, entry)
-        if entry.claim.is_open:
-            if salted is not None:
-                findings.add(5, f"{where}: a payload is given for an open type")
-            if committed:
-                findings.attempt(1, where, unpack, entry.open)
-        elif salted is not None:
-            _check_salted(entry, salted, where, findings)
-        elif seq not in erased:
+        findings.attempt(5, where, check_open_field, entry)
+        if salted is not None:
+            findings.attempt(5, where, check_given_payload, entry, salted)
+        elif not entry.claim.is_open and seq not in erased:
             findings.add(5, f"{where}: the payload is missing, and no erasure names it")
-
-
-def _check_salted(entry: Entry, salted: bytes, where: str, findings: Findings) -> None:
-    """A payload with its salt: its size [1], the commitment [5], and then the encoding of what was committed to [1]."""
-    if not SALT_BYTES <= len(salted) <= SALT_BYTES + PAYLOAD_BYTES_MAX:
-        findings.add(1, f"{where}: the payload is shorter than a salt or longer than 262,144 bytes")
-    elif findings.attempt(5, where, check_payload, entry.claim, salted):
-        findings.attempt(1, where, unpack, salted[SALT_BYTES:])
 
 
 def _erased(export: Export, findings: Findings) -> set[int]:
@@ -1551,13 +1562,6 @@ def _erased(export: Export, findings: Findings) -> set[int]:
         else:
             erased.add(erasure.seq)
     return erased
-
-
-def _check_anchors(export: Export, findings: Findings) -> None:
-    """Step 9, as far as it goes here: the payloads of anchors decode."""
-    for seq, entry in export.decoded():
-        if entry.claim.type == "anchor.confirmed" and entry.claim.schema == 1:
-            findings.attempt(9, f"entry {seq}", read_anchor, entry.open)
 
 
 def _roots(export: Export) -> list[bytes]:
@@ -1623,7 +1627,6 @@ def verify_export(data: bytes, vkey: str | None) -> Report:
     keys = _check_keys(export, findings)
     _check_payloads(export, findings)
     signers = _check_heads(export, keys, findings)
-    _check_anchors(export, findings)
     pinned = False
     if vkey is not None:
         pinned = findings.attempt(7, "the given key", check_pinned, vkey, export.origin, keys, signers)
@@ -1700,6 +1703,7 @@ class Evidence:
     payload: bytes | None  # salt and payload, as in an export
     streams: StreamList | None
     run: Run | None
+    anchored: bool
     fork: tuple[str, str] | None
 
 
@@ -1771,6 +1775,7 @@ def read_evidence(data: bytes) -> Evidence:
         payload=None if payload is None else _read_event_payload(payload),
         streams=None if streams is None else _read_stream_list(streams),
         run=None if run is None else _read_run(run),
+        anchored=anchor is not None,
         fork=None if fork is None else _read_fork(fork),
     )
     _check_kind(evidence)
@@ -1789,6 +1794,7 @@ def _check_kind(evidence: Evidence) -> None:
     for part in (evidence.streams, evidence.run):
         demand((part is not None) == (kind in ("run", "absence")), "streams and run belong to run and absence evidence")
     demand((evidence.fork is not None) == (kind == "fork"), "fork belongs to fork evidence")
+    demand(not evidence.anchored or kind != "fork", "fork evidence has no anchor")
     if evidence.run is not None:
         demand((len(evidence.run.lines) > 0) == (kind == "run"), "run evidence has entries, absence evidence none")
 
@@ -1847,9 +1853,9 @@ def _check_roles(part: Part, findings: Findings) -> None:
         findings.add(1, "genesis: its seq is not 0")
     shown = part.run or part.by_role.get("event", [])
     if shown and before is not None and before.seq >= shown[0].seq:
-        findings.add(3, "heartbeat_before does not come before what is shown")
+        findings.add(1, "heartbeat_before does not come before what is shown")
     if shown and after is not None and after.seq <= shown[-1].seq:
-        findings.add(3, "heartbeat_after does not come after what is shown")
+        findings.add(1, "heartbeat_after does not come after what is shown")
 
 
 def _check_together(part: Part, findings: Findings) -> None:
@@ -1883,6 +1889,7 @@ def _fold_part(part: Part, findings: Findings) -> Keys | None:
     keys: Keys | None = None
     for entry in part.ordered:
         try:
+            check_author_seq_kept(entry)
             if entry.seq == 0:
                 keys = Keys(entry)
             elif keys is not None:
@@ -1900,18 +1907,13 @@ def _fold_part(part: Part, findings: Findings) -> Keys | None:
 def _check_part_payloads(evidence: Evidence, part: Part, findings: Findings) -> None:
     """Step 5: open payloads always, others where they are given."""
     for entry in part.ordered:
-        where = f"entry {entry.seq}"
-        if findings.attempt(5, where, check_open_field, entry) and entry.claim.is_open:
-            findings.attempt(1, where, unpack, entry.open)
+        findings.attempt(5, f"entry {entry.seq}", check_open_field, entry)
     given = [(entry, evidence.payload) for entry in part.by_role.get("event", [])]
     if evidence.run is not None:
         given += [(entry, line.payload) for entry, line in zip(part.run, evidence.run.lines, strict=True)]
     for entry, salted in given:
-        where = f"entry {entry.seq}"
-        if salted is not None and entry.claim.is_open:
-            findings.add(5, f"{where}: a payload is given for an open type")
-        elif salted is not None:
-            _check_salted(entry, salted, where, findings)
+        if salted is not None:
+            findings.attempt(5, f"entry {entry.seq}", check_given_payload, entry, salted)
 
 
 def _check_inclusions(evidence: Evidence, checkpoint: Checkpoint, part: Part | None, findings: Findings) -> None:
@@ -1922,7 +1924,7 @@ def _check_inclusions(evidence: Evidence, checkpoint: Checkpoint, part: Part | N
     roles = [entry for entries in part.by_role.values() for entry in entries] if part else []
     for item, entry in zip(evidence.items, roles, strict=False):  # items stand in the order of their roles
         if item.proof.index != entry.seq:
-            findings.add(6, f"{item.role}: the proof is for index {item.proof.index}, its seq is {entry.seq}")
+            findings.add(1, f"{item.role}: the proof is for index {item.proof.index}, its seq is {entry.seq}")
 
 
 @dataclass(frozen=True)

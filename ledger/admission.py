@@ -18,26 +18,21 @@ from decision_dna.schemas.claims import ENTRY_BYTES_MAX, RANK, VERSION, ZEROS, A
 from decision_dna.schemas.errors import Conflict, IdConflict, LedgerError, Malformed, Refused, StreamMoved, TooLarge
 
 
-class Accepted(msgspec.Struct, frozen=True, gc=False):
-    """New: the place in the batch."""
-
-    at: int
-
-
 class Duplicate(msgspec.Struct, frozen=True, gc=False):
     """The same was said before; its entry stands at `seq`."""
 
     seq: int
 
 
-Verdict = Accepted | Duplicate | LedgerError
+Verdict = int | Duplicate | LedgerError
+"""New, with its place in the batch; said before; or refused."""
 
 
 class Known(Protocol):
     """What the log knows."""
 
-    def find(self, event_id: bytes, source: str) -> int | None:
-        """The seq of (source, id), or None."""
+    def find(self, key: bytes) -> int | None:
+        """The seq of id ‖ source, or None."""
         ...
 
     def has_id(self, event_id: bytes) -> bool:
@@ -66,59 +61,60 @@ class Admission:
         self._known, self._authority = known, authority
         self._first_seq, self._recorded_at = first_seq, recorded_at
         self._latest = recorded_at + claims.AHEAD_NS_MAX
-        self._ids: dict[tuple[bytes, str], int] = {}
-        self._id_set: set[bytes] = set()
+        self._by_key: dict[bytes, int] = {}
+        self._ids: set[bytes] = set()
         self._added: dict[str, int] = {}
-        self._ranks: dict[str, int] = {}
+        self._looked_at = 0
+        self._allowed: set[tuple[str, str, bytes]] = set()
         self._notary_id = hashing.key_id(authority.notary)
 
     def admit(self, rows: Sequence[Prepared | LedgerError], *, atomic: bool) -> list[Verdict]:
         """Judge a request. With `atomic`, one refusal refuses all: then every verdict is an error."""
-        saved = self._mark() if atomic else None
+        count, counters = len(self.rows), dict(self.counters) if atomic else self.counters
         verdicts = [self._admit_one(row) for row in rows]
         refused = next((v for v in verdicts if isinstance(v, LedgerError)), None) if atomic else None
-        if saved is not None and refused is not None:
-            self._go_back(saved)
-            return [
-                v if isinstance(v, LedgerError) else Conflict(f"refused with the rest of an atomic request: {refused}")
-                for v in verdicts
-            ]
-        return verdicts
+        if refused is None:
+            return verdicts
+        self._go_back(count, counters)
+        rest = Conflict(f"refused with the rest of an atomic request: {refused}")
+        return [v if isinstance(v, LedgerError) else rest for v in verdicts]
 
-    def _mark(self) -> tuple[int, dict[str, int], dict[bytes, AuthorCounter]]:
-        return len(self.rows), dict(self._added), dict(self.counters)
-
-    def _go_back(self, saved: tuple[int, dict[str, int], dict[bytes, AuthorCounter]]) -> None:
-        count, self._added, self.counters = saved
-        for row in self.rows[count:]:
-            self._ids.pop((row.id, row.source), None)
+    def _go_back(self, count: int, counters: dict[bytes, AuthorCounter]) -> None:
         del self.rows[count:]
-        self._id_set = {row.id for row in self.rows}
+        self.counters = counters
+        self._by_key, self._ids, self._added, self._looked_at = {}, set(), {}, 0
+
+    def _look(self) -> None:
+        """Take note of the rows let in since the last look. Most batches never need one."""
+        for at, row in enumerate(self.rows[self._looked_at :], self._looked_at):
+            self._by_key[row.key] = at
+            self._ids.add(row.key[:16])
+            self._added[row.stream] = self._added.get(row.stream, 0) + 1
+        self._looked_at = len(self.rows)
 
     def _admit_one(self, row: Prepared | LedgerError) -> Verdict:
         if isinstance(row, LedgerError):
             return row
-        try:
-            if not row.fresh and (same := self._earlier(row)) is not None:
-                return same
-            self._check(row)
-        except LedgerError as error:
-            return error
-        at = len(self.rows)
+        if not (
+            row.fresh and (row.stream, row.attestation, row.key_id) in self._allowed and row.occurred_at <= self._latest
+        ) or (row.open or row.causes or row.expected_stream_seq is not None):
+            try:
+                if not row.fresh and (same := self._earlier(row)) is not None:
+                    return same
+                self._check(row)
+            except LedgerError as error:
+                return error
         self.rows.append(row)
-        self._added[row.stream] = self._added.get(row.stream, 0) + 1
-        self._id_set.add(row.id)
-        if not row.fresh:
-            self._ids[row.id, row.source] = at
-        return Accepted(at)
+        return len(self.rows) - 1
 
     def _earlier(self, row: Prepared) -> Verdict | None:
-        at = self._ids.get((row.id, row.source))
+        self._look()
+        at = self._by_key.get(row.key)
         if at is not None:
             if not says_the_same(row, self.rows[at]):
                 raise IdConflict(f"id {row.id.hex()} of {row.source} stands earlier in this batch with other content")
-            return Accepted(at)
-        seq = self._known.find(row.id, row.source)
+            return at
+        seq = self._known.find(row.key)
         if seq is None:
             return None
         self._known.check_same(row, seq)
@@ -135,8 +131,10 @@ class Admission:
             raise TooLarge(
                 f"an open payload of {len(row.salted) - 16} bytes does not fit an entry of {ENTRY_BYTES_MAX}"
             )
+        if row.causes or row.expected_stream_seq is not None:
+            self._look()
         for cause in row.causes:
-            if cause not in self._id_set and not self._known.has_id(cause):
+            if cause not in self._ids and not self._known.has_id(cause):
                 raise Malformed(f"cause {cause.hex()} is no earlier event")
         if row.expected_stream_seq is not None:
             self._check_position(row, row.expected_stream_seq)
@@ -144,16 +142,16 @@ class Admission:
             self._count(row)
 
     def _check_rank(self, row: Prepared) -> None:
-        rank = self._ranks.get(row.stream)
-        if rank is None:
-            family, _, source = row.stream.partition("/")
-            if source == "ledger":
-                raise Refused("the ledger's own entries are not submitted")
-            rank = self._ranks[row.stream] = RANK[self._authority.required(family, source)]
-        if RANK[row.attestation] < rank:
-            raise Refused(f"attestation {row.attestation!r} is too weak for {row.stream}")
+        """Once for each stream and attestation: the answer is kept in `_allowed`."""
+        family, _, source = row.stream.partition("/")
+        if source == "ledger":
+            raise Refused("the ledger's own entries are not submitted")
+        required = self._authority.required(family, source)
+        if RANK[row.attestation] < RANK[required]:
+            raise Refused(f"attestation {row.attestation!r} is weaker than {required!r}, which {row.stream} needs")
         if row.attestation == "notary" and row.key_id != self._notary_id:
             raise Refused("notarised by a key that is no longer the notary's")
+        self._allowed.add((row.stream, row.attestation, row.key_id))
 
     def _check_author(self, row: Prepared) -> None:
         claim = claims.decode_claim(row.claim)

@@ -67,14 +67,23 @@ _decode_entry = msgspec.msgpack.Decoder(EntryFacts).decode
 _decode_claim = msgspec.msgpack.Decoder(ClaimFacts).decode
 
 
+PayloadReader = Callable[[int, int], Sequence[bytes | tuple[bytes] | None]]
+"""What is stored for the payloads of [start, end): salt ‖ payload bytes, where there is one."""
+
+
 class Stretch:
-    """Consecutive events from `first` on: three lists of one length."""
+    """Consecutive events from `first` on: three lists of one length, and the payloads when they are asked for."""
 
     def __init__(
-        self, store: Store, first: int, raws: list[bytes], entries: list[EntryFacts], claims: list[ClaimFacts]
+        self,
+        first: int,
+        raws: list[bytes],
+        entries: list[EntryFacts],
+        claims: list[ClaimFacts],
+        read_payloads: PayloadReader,
     ) -> None:
         self.first, self.raws, self.entries, self.claims = first, raws, entries, claims
-        self._store = store
+        self._read_payloads = read_payloads
 
     @property
     def end(self) -> int:
@@ -87,12 +96,16 @@ class Stretch:
             return self
         first = max(start, self.first)
         part = slice(first - self.first, max(end, first) - self.first)
-        return Stretch(self._store, first, self.raws[part], self.entries[part], self.claims[part])
+        return Stretch(first, self.raws[part], self.entries[part], self.claims[part], self._read_payloads)
 
     def joined(self, more: "Stretch") -> "Stretch":
         """This and the one that follows on it."""
         return Stretch(
-            self._store, self.first, self.raws + more.raws, self.entries + more.entries, self.claims + more.claims
+            self.first,
+            self.raws + more.raws,
+            self.entries + more.entries,
+            self.claims + more.claims,
+            more._read_payloads,
         )
 
     def payload(self, at: int) -> bytes | None:
@@ -103,19 +116,24 @@ class Stretch:
         return stored[SALT_BYTES:] if isinstance(stored, bytes) else None
 
     @cached_property
-    def _payloads(self) -> list[bytes | tuple[bytes] | None]:
-        return _read(self._store, "payloads", self.first, self.end, layout.split_payloads)
+    def _payloads(self) -> Sequence[bytes | tuple[bytes] | None]:
+        return self._read_payloads(self.first, self.end)
+
+
+def stretch_of(first: int, raws: list[bytes], read_payloads: PayloadReader) -> Stretch:
+    """The events of these entries. Raises Malformed."""
+    try:
+        entries = [_decode_entry(raw) for raw in raws]
+        claims = [_decode_claim(entry.claim) for entry in entries]
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Malformed(f"an entry of [{first}, {first + len(raws)}) is not one: {error}") from None
+    return Stretch(first, raws, entries, claims, read_payloads)
 
 
 def read_stretch(store: Store, start: int, end: int) -> Stretch:
     """The events [start, end), which must be in the store. Raises Malformed, InvariantBroken, StoreFailed."""
     raws = _read(store, "entries", start, end, layout.split_entries) if start < end else []
-    try:
-        entries = [_decode_entry(raw) for raw in raws]
-        claims = [_decode_claim(entry.claim) for entry in entries]
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise Malformed(f"an entry of [{start}, {end}) is not one: {error}") from None
-    return Stretch(store, start, raws, entries, claims)
+    return stretch_of(start, raws, lambda first, last: _read(store, "payloads", first, last, layout.split_payloads))
 
 
 def stretches(store: Store, start: int, end: int) -> Iterator[Stretch]:

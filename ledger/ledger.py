@@ -8,7 +8,9 @@ functions that every commit uses; or refuse, and say why.
 """
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from decision_dna.ledger import hashing, layout, merkle, streams
@@ -118,8 +120,15 @@ class Ledger:
         futures = (
             preparers.submit(decode, data, self.writer.authority, principal, self.clock.now_ns()) for data in requests
         )
-        for rows in in_flight(futures, AHEAD):
-            yield self.writer.append(rows)
+        answers: deque[Future[Appended]] = deque()
+        with ThreadPoolExecutor(2) as committers:  # one links while the other commits
+            for rows in in_flight(futures, AHEAD):
+                answers.append(self.writer.enqueue(rows))
+                committers.submit(self.writer.commit_queued)
+                if len(answers) > AHEAD:
+                    yield answers.popleft().result()
+            while answers:
+                yield answers.popleft().result()
 
     def append(
         self, drafts: Sequence[Draft | AuthorDraft | LedgerError], principal: str = "local", *, atomic: bool = False
@@ -291,7 +300,7 @@ def write_genesis(
     batch = store.batch()
     batch.put_many("entries", layout.entry_rows(0, plan.entries))
     batch.put_many("payloads", layout.payload_rows(0, plan.payloads))
-    batch.put("ids", layout.id_key(row.id, row.source), bytes(8))
+    batch.put("ids", row.key, bytes(8))
     batch.put_many("streams", [(name.encode(), codec.encode(head)) for name, head in plan.streams.items()])
     batch.put("authors", row.key_id, codec.encode((0, ZEROS)))
     batch.put("meta", layout.TIP_KEY, codec.encode(layout.TipRecord(origin, 1, root, plan.tip.prev, now)))

@@ -52,11 +52,14 @@ class AuthorDraft(msgspec.Struct, frozen=True, gc=False):
 
 
 class Prepared(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A claim ready for its place. `salted` is salt ‖ payload bytes; `fresh`: we made the id ourselves, just now; `timed`: the caller said occurred_at;
-    `verified`: the public key under which the author's signature was found good, where that was already checked."""
+    """A claim ready for its place.
 
-    id: Id
-    source: str
+    `key` is id ‖ source, as the id index has it; `salted` is salt ‖ payload bytes; `fresh`: we made the id ourselves, just
+    now; `timed`: the caller said occurred_at; `verified`: the public key under which the author's signature was found
+    good, where that was already checked.
+    """
+
+    key: bytes
     stream: str
     claim: bytes
     salted: bytes
@@ -72,6 +75,16 @@ class Prepared(msgspec.Struct, frozen=True, array_like=True, gc=False):
     timed: bool
     expected_stream_seq: int | None
     verified: bytes = b""
+
+    @property
+    def id(self) -> bytes:
+        """16 bytes."""
+        return self.key[:16]
+
+    @property
+    def source(self) -> str:
+        """The claim's source."""
+        return self.key[16:].decode()
 
 
 class Signer(msgspec.Struct, frozen=True):
@@ -112,8 +125,7 @@ def prepare(draft: Draft, *, origin: str, signer: Signer, salt: bytes, fresh_id:
         key_id = hashing.key_id(signer.key.public)
         signature = signer.key.sign(hashing.notary_message(data, principal))
     return Prepared(
-        event_id,
-        draft.source,
+        event_id + draft.source.encode(),
         stream,
         data,
         salted,
@@ -158,8 +170,7 @@ def prepare_signed(draft: AuthorDraft, *, origin: str) -> Prepared:
     if hashing.payload_commitment(salted) != claim.payload_commitment:
         raise Malformed("payload and salt are not what the claim commits to")
     return Prepared(
-        claim.id,
-        claim.source,
+        claim.id + claim.source.encode(),
         claims.stream_of(claim.type, claim.source),
         draft.claim,
         salted,
@@ -251,7 +262,7 @@ def link(tip: Tip, batch: Sequence[Prepared], stream_head: StreamReader, recorde
         leaves.append(sha256(b"\x00" + entry).digest())
         payloads.append(None if row.open else row.salted)
         seq += 1
-    if any(len(entry) > ENTRY_BYTES_MAX for entry in entries):
+    if entries and max(map(len, entries)) > ENTRY_BYTES_MAX:
         raise TooLarge(f"an entry of more than {ENTRY_BYTES_MAX} bytes")
     rows: merkle.Rows = []
     frontier = merkle.extend(tip.frontier, leaves, rows)

@@ -9,7 +9,7 @@ rehashes its bucket and the ten nodes above it.
     state.root()
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -40,12 +40,10 @@ class StateMap:
     """The map, and its root. Not thread-safe: one fold owns it."""
 
     def __init__(self, rows: Iterable[tuple[bytes, bytes]] = ()) -> None:
-        self._values: dict[bytes, bytes] = {}
+        self._values: dict[bytes, bytes] = dict(rows)
+        self._changed: set[bytes] = set(self._values)
         self._buckets: list[set[bytes]] = [set() for _ in range(BUCKETS)]
-        self._touched: set[int] = set()
-        self._levels = [_EMPTY_LEVELS[height].copy() for height in range(_DEPTH + 1)]
-        for key, value in rows:
-            self.put(key, value)
+        self._levels = [level.copy() for level in _EMPTY_LEVELS]
 
     def __len__(self) -> int:
         return len(self._values)
@@ -54,28 +52,23 @@ class StateMap:
         """The value, or None."""
         return self._values.get(key)
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
+    def items(self) -> list[tuple[bytes, bytes]]:
         """All rows, ascending by key."""
-        return iter(sorted(self._values.items()))
+        return sorted(self._values.items())
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a key."""
-        bucket = bucket_of(key)
         self._values[key] = value
-        self._buckets[bucket].add(key)
-        self._touched.add(bucket)
+        self._changed.add(key)
 
     def delete(self, key: bytes) -> None:
         """Remove a key; nothing happens where there is none."""
-        if key in self._values:
-            bucket = bucket_of(key)
-            del self._values[key]
-            self._buckets[bucket].remove(key)
-            self._touched.add(bucket)
+        if self._values.pop(key, None) is not None:
+            self._changed.add(key)
 
     def root(self) -> bytes:
-        """The root over all buckets: hashes those that were touched since the last call, and what is above them."""
-        touched = self._touched
+        """The root over all buckets: hashes those with keys that changed since the last call, and what is above them."""
+        touched = self._sort_into_buckets()
         for bucket in touched:
             self._levels[0][bucket] = merkle.leaf_hash(bucket_hash(self._rows(bucket)))
         for height in range(1, _DEPTH + 1):
@@ -83,8 +76,20 @@ class StateMap:
             below, level = self._levels[height - 1], self._levels[height]
             for index in touched:
                 level[index] = merkle.node_hash(below[2 * index], below[2 * index + 1])
-        self._touched = set()
         return self._levels[_DEPTH][0]
+
+    def _sort_into_buckets(self) -> set[int]:
+        """Keys are hashed here and not at each `put`: a fold changes few of them very often."""
+        touched: set[int] = set()
+        for key in self._changed:
+            bucket = bucket_of(key)
+            touched.add(bucket)
+            if key in self._values:
+                self._buckets[bucket].add(key)
+            else:
+                self._buckets[bucket].discard(key)
+        self._changed = set()
+        return touched
 
     def prove_key(self, key: bytes) -> "KeyProof":
         """What shows the value of a key, or that there is none, under `root()`."""

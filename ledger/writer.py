@@ -10,17 +10,22 @@ A commit (docs/format.md, section 11), with what is lost if the process dies at 
 
 An error in 1–3 stops the writer for good: what is stored is then for the next start to find out. The writer never
 retries, and never signs a second head of one size.
+
+Two batches may be under way, one being linked while the one before it is being written: commits still happen one after
+the other, in order, and each answers only after its own. `_turn` is held while linking, `_committing` while committing.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from functools import cached_property
 
 import msgspec
 
 from decision_dna.ledger import hashing, layout, merkle
-from decision_dna.ledger.admission import Accepted, Admission, Duplicate, Verdict
+from decision_dna.ledger.admission import Admission, Duplicate, Verdict, says_the_same
 from decision_dna.ledger.authority import AuthorCounter, Authority
 from decision_dna.ledger.clock import Clock
 from decision_dna.ledger.keyring import Keyring
@@ -35,6 +40,8 @@ from decision_dna.schemas.claims import BATCH_EVENTS_MAX, decode_claim
 from decision_dna.schemas.errors import Busy, IdConflict, LedgerError, Refused, TooLarge, Unavailable
 
 QUEUE_EVENTS_MAX = 50_000
+AHEAD_EVENTS_MIN = 256
+"""So many queued events are linked while the last commit still runs; fewer wait for it, and grow into a larger batch."""
 CLOCK_STEP_NS_MAX = 10**9
 STREAMS_CACHED = 200_000
 
@@ -65,8 +72,20 @@ class Request(msgspec.Struct, frozen=True):
     answer: Future[Appended]
 
 
+class Planned(msgspec.Struct, frozen=True):
+    """A batch that has its place and is not yet committed."""
+
+    requests: list[Request]
+    verdicts: list[list[Verdict]]
+    rows: list[Prepared]
+    plan: Plan
+    counters: dict[bytes, AuthorCounter]
+    authority: Authority
+    authority_seqs: list[int]
+
+
 class Writer:
-    """Appends to one log. Thread-safe; made by `ledger.opening`, which knows that the tail is whole."""
+    """Appends to one log. Thread-safe; made by `ledger.resume`, which knows that the tail is whole."""
 
     def __init__(
         self,
@@ -88,6 +107,9 @@ class Writer:
         self._queued = 0
         self._queue_lock = threading.Lock()
         self._turn = threading.RLock()
+        self._committing = threading.RLock()
+        self._pending: list[Prepared] = []
+        self._counters: dict[bytes, AuthorCounter] = {}
         self._stopped: LedgerError | None = None
         self._wall, self._steady = clock.now_ns(), clock.monotonic_ns()
         self._clock_step = 0
@@ -138,39 +160,70 @@ class Writer:
         return request.answer
 
     def commit_queued(self) -> None:
-        """Commit what is queued, as one batch. Does nothing where another thread just did."""
+        """Commit what is queued, as one batch. Does nothing where another thread just did. Each answer tells of its own errors."""
+        with suppress(LedgerError):
+            self._commit_next()
+
+    def _commit_next(self) -> None:
         with self._turn:
+            if self._queued < AHEAD_EVENTS_MIN:
+                with self._committing:
+                    pass
             requests = self._take()
             if not requests:
                 return
-            try:
-                self._commit_requests(requests)
-            except LedgerError as error:
-                for request in requests:
-                    if not request.answer.done():
-                        request.answer.set_exception(error)
+            with self._failing(requests):
+                planned = self._plan(requests)
+                self._committing.acquire()  # while the turn is held: commits keep the order of their links
+                self._pending = planned.rows
+        try:
+            with self._failing(requests):
+                self._commit_planned(planned)
+        finally:
+            self._committing.release()
+
+    @contextmanager
+    def _failing(self, requests: list[Request]) -> Iterator[None]:
+        """Whatever goes wrong, those who wait are told; what is not a LedgerError stops the writer and goes on up."""
+        try:
+            yield
+        except LedgerError as error:
+            self._refuse(requests, error)
+            raise
+        except BaseException as error:
+            self._stopped = self._stopped or Unavailable(f"the writer has stopped: {error!r}")
+            self._refuse(requests, self._stopped)
+            raise
+
+    @staticmethod
+    def _refuse(requests: Iterable[Request], error: LedgerError) -> None:
+        for request in requests:
+            if not request.answer.done():
+                request.answer.set_exception(error)
 
     def append_own(
         self, row: Prepared, *, authority: Authority | None = None, touch: Callable[[Batch], None] | None = None
     ) -> Appended:
         """Append one entry of the ledger's own as a commit of its own: after it, `authority` holds. `touch` adds to its write.
 
-        The caller holds `turn()` and has checked that it may stand there.
+        The caller has the `turn()`, and has checked that the entry may stand there.
         """
-        with self._turn:
+        with self.turn():
             self._check_running()
             plan = link(self._tip, [row], self._stream_head, self._recorded_at(may_step=True))
-            counters = self._own_counter(row)
             seqs = [*self._authority_seqs, plan.before.size] if authority is not None else self._authority_seqs
-            self._commit(plan, [row], counters, authority or self._authority, seqs, touch)
+            own = Planned([], [], [row], plan, self._own_counter(row), authority or self._authority, seqs)
+            self._commit(own, touch)
+            self._take_place(own)
             placed = Placed(plan.before.size, row.id, plan.hashes[0], False)
-            return Appended(
-                [placed], self._locked, merkle.reader_after(plan.before.frontier, plan.rows), plan.before.size
-            )
+            read = merkle.reader_after(plan.before.frontier, plan.rows)
+            return Appended([placed], self._locked, read, plan.before.size)
 
-    def turn(self) -> threading.RLock:
-        """Held while something is read that the next commit depends on."""
-        return self._turn
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """While this is held, nothing is linked or committed: for what reads the log and depends on it. May be nested."""
+        with self._turn, self._committing:
+            yield
 
     def clock_step(self) -> int:
         """The step of the wall clock that stopped appends, in ns; 0 where there was none."""
@@ -192,74 +245,103 @@ class Writer:
             self._queued -= events
         return taken
 
-    def _commit_requests(self, requests: list[Request]) -> None:
+    def _plan(self, requests: list[Request]) -> Planned:
+        """Who gets in, and where: from here on the next batch links behind this one."""
         self._check_running()
         recorded_at = self._recorded_at()
-        known = KnownLog(self._store, self._reader, self._keys, self._highest_id, self._stream_head)
-        admission = Admission(known, self._authority, first_seq=self._tip.size, recorded_at=recorded_at)
+        admission = Admission(self._known(), self._authority, first_seq=self._tip.size, recorded_at=recorded_at)
         verdicts = [admission.admit(request.rows, atomic=request.atomic) for request in requests]
         plan = link(self._tip, admission.rows, self._stream_head, recorded_at)
-        if admission.rows:
-            self._commit(plan, admission.rows, admission.counters, self._authority, self._authority_seqs, None)
+        seqs = self._authority_seqs
+        planned = Planned(requests, verdicts, admission.rows, plan, admission.counters, self._authority, seqs)
+        self._take_place(planned)
+        return planned
+
+    def _take_place(self, planned: Planned) -> None:
+        """What the next batch builds on. If this one is never committed, the writer stops, and it never mattered."""
+        self._tip, self._authority, self._authority_seqs = planned.plan.tip, planned.authority, planned.authority_seqs
+        self._highest_id = max(self._highest_id, max((row.key[:16] for row in planned.rows), default=b""))
+        self._remember(planned.plan.streams)
+        self._counters.update(planned.counters)
+
+    def _known(self) -> "KnownLog":
+        pending = Pending(self._pending, self._locked.size) if self._tip.size > self._locked.size else None
+        return KnownLog(self, self._store, self._reader, self._keys, pending)
+
+    def _commit_planned(self, planned: Planned) -> None:
+        self._check_running()
+        plan, first = planned.plan, planned.plan.before.size
+        if planned.rows:
+            self._commit(planned, None)
         read = merkle.reader_after(plan.before.frontier, plan.rows)
-        for request, judged in zip(requests, verdicts, strict=True):
-            outcomes = [self._outcome(verdict, plan, admission.rows) for verdict in judged]
-            request.answer.set_result(Appended(outcomes, self._locked, read, plan.before.size))
+        placed = [
+            Placed(seq, row.key[:16], digest, False)
+            for seq, (row, digest) in enumerate(zip(planned.rows, plan.hashes, strict=True), first)
+        ]
+        for request, judged in zip(planned.requests, planned.verdicts, strict=True):
+            outcomes = [placed[verdict] if isinstance(verdict, int) else self._outcome(verdict) for verdict in judged]
+            request.answer.set_result(Appended(outcomes, self._locked, read, first))
 
-    def _outcome(self, verdict: Verdict, plan: Plan, rows: list[Prepared]) -> Placed | LedgerError:
-        if isinstance(verdict, Accepted):
-            return Placed(plan.before.size + verdict.at, rows[verdict.at].id, plan.hashes[verdict.at], False)
-        if isinstance(verdict, Duplicate):
-            raw = self._reader.raw(verdict.seq)
-            event = self._reader.event(verdict.seq)
-            return Placed(verdict.seq, event.claim.id, hashing.entry_hash(raw), True)
-        return verdict
+    def _outcome(self, verdict: Duplicate | LedgerError) -> Placed | LedgerError:
+        if isinstance(verdict, LedgerError):
+            return verdict
+        event = self._reader.event(verdict.seq)
+        return Placed(verdict.seq, event.claim.id, hashing.entry_hash(event.raw), True)
 
-    def _commit(
-        self,
-        plan: Plan,
-        rows: list[Prepared],
-        counters: dict[bytes, AuthorCounter],
-        authority: Authority,
-        authority_seqs: list[int],
-        touch: Callable[[Batch], None] | None,
-    ) -> None:
+    def _commit(self, planned: Planned, touch: Callable[[Batch], None] | None) -> None:
         """Steps 1 to 3, and publish. Any error stops the writer."""
-        batch, first = self._store.batch(), plan.before.size
-        batch.put_many("entries", layout.entry_rows(first, plan.entries))
-        batch.put_many("payloads", layout.payload_rows(first, plan.payloads))
-        ids = sorted([(row.id + row.source.encode(), seq.to_bytes(8)) for seq, row in enumerate(rows, first)])
-        batch.put_many("ids", ids)
-        made = merkle.made_for_tiles(plan.before.frontier, plan.rows)
-        batch.put_many("nodes", [(layout.node_key(*node), value) for node, value in made.items()])
-        batch.put_many("streams", [(name.encode(), codec.encode(head)) for name, head in plan.streams.items()])
-        batch.put_many("authors", [(key, codec.encode(counter)) for key, counter in counters.items()])
-        root = plan.tip.frontier.root()
-        tip = layout.TipRecord(authority.origin, plan.tip.size, root, plan.tip.prev, plan.tip.recorded_at)
-        batch.put("meta", layout.TIP_KEY, codec.encode(tip))
-        if authority_seqs is not self._authority_seqs:
-            batch.put("meta", layout.AUTHORITY_KEY, codec.encode(authority_seqs))
+        batch, root = self._store.batch(), planned.plan.tip.frontier.root()
+        self._fill(batch, planned, root)
         batch.put("heads", layout.seq_key(self._locked.size), self._locked.note.encode())
         if touch is not None:
             touch(batch)
         try:
             self._store.write(batch, durable=True)
-            locked = sign_head(self._keys, authority, plan.tip.size, root)
+            locked = sign_head(self._keys, planned.authority, planned.plan.tip.size, root)
             self._lock.advance(self._locked, locked)
         except LedgerError as error:
             self._stopped = Unavailable(f"the writer has stopped: {error}")
             raise self._stopped from error
-        self._tip, self._authority, self._authority_seqs = plan.tip, authority, authority_seqs
-        self._highest_id = max(self._highest_id, ids[-1][0][:16])
-        self._remember(plan.streams)
         self._locked = locked
         for listener in self._listeners:
             listener(locked)
+
+    @staticmethod
+    def _fill(batch: Batch, planned: Planned, root: bytes) -> None:
+        """All rows of one commit (docs/format.md, section 11)."""
+        plan, first = planned.plan, planned.plan.before.size
+        batch.put_many("entries", layout.entry_rows(first, plan.entries))
+        batch.put_many("payloads", layout.payload_rows(first, plan.payloads))
+        batch.put_many("ids", sorted([(row.key, seq.to_bytes(8)) for seq, row in enumerate(planned.rows, first)]))
+        made = merkle.made_for_tiles(plan.before.frontier, plan.rows)
+        batch.put_many("nodes", [(layout.node_key(*node), value) for node, value in made.items()])
+        batch.put_many("streams", [(name.encode(), codec.encode(head)) for name, head in plan.streams.items()])
+        batch.put_many("authors", [(key, codec.encode(counter)) for key, counter in planned.counters.items()])
+        tip = layout.TipRecord(planned.authority.origin, plan.tip.size, root, plan.tip.prev, plan.tip.recorded_at)
+        batch.put("meta", layout.TIP_KEY, codec.encode(tip))
+        batch.put("meta", layout.AUTHORITY_KEY, codec.encode(planned.authority_seqs))
 
     def _remember(self, streams: dict[str, StreamHead]) -> None:
         if len(self._streams) + len(streams) > STREAMS_CACHED:
             self._streams.clear()
         self._streams.update(streams)
+
+    def author_counter(self, key_id: bytes) -> AuthorCounter | None:
+        """The counter of an author key as of the newest linked entry."""
+        counter = self._counters.get(key_id)
+        if counter is None and (stored := self._store.get("authors", key_id)) is not None:
+            counter = self._counters[key_id] = layout.decode_head(stored)
+        return counter
+
+    @property
+    def highest_id(self) -> bytes:
+        """The greatest id that any event ever had."""
+        return self._highest_id
+
+    def stream_next(self, stream: str) -> int:
+        """The next stream_seq behind the newest linked entry."""
+        head = self._stream_head(stream)
+        return head[0] if head else 0
 
     def _stream_head(self, stream: str) -> StreamHead | None:
         head = self._streams.get(stream)
@@ -294,10 +376,9 @@ class Writer:
 
     def stop(self, reason: str) -> None:
         """Take no more; those who wait are told."""
-        with self._turn:
+        with self.turn():
             self._stopped = self._stopped or Unavailable(reason)
-            for request in self._take_all():
-                request.answer.set_exception(self._stopped)
+            self._refuse(self._take_all(), self._stopped)
 
     def _take_all(self) -> Iterable[Request]:
         with self._queue_lock:
@@ -313,56 +394,60 @@ def sign_head(keys: Keyring, authority: Authority, size: int, root: bytes) -> Lo
     return Locked(authority.origin, size, root, note.decode())
 
 
+class Pending:
+    """The batch that is being committed while the next one is linked: not in the store yet, but placed."""
+
+    def __init__(self, rows: list[Prepared], first: int) -> None:
+        self.rows, self.first = rows, first
+
+    @cached_property
+    def seqs(self) -> dict[bytes, int]:
+        """By key (id ‖ source)."""
+        return {row.key: seq for seq, row in enumerate(self.rows, self.first)}
+
+    @cached_property
+    def ids(self) -> set[bytes]:
+        """All its ids."""
+        return {row.key[:16] for row in self.rows}
+
+
 class KnownLog:
-    """What admission asks, answered from the store."""
+    """What admission asks, answered from the store and the batch on its way there."""
 
-    def __init__(
-        self,
-        store: Store,
-        reader: LogReader,
-        keys: Keyring,
-        highest_id: bytes,
-        stream_head: Callable[[str], StreamHead | None],
-    ) -> None:
-        self._store, self._reader, self._keys = store, reader, keys
-        self._highest_id, self._stream_head = highest_id, stream_head
+    def __init__(self, writer: Writer, store: Store, reader: LogReader, keys: Keyring, pending: Pending | None) -> None:
+        self._writer, self._store, self._reader, self._keys, self._pending = writer, store, reader, keys, pending
+        self._highest_id = writer.highest_id
+        self.stream_next = writer.stream_next
+        self.author_counter = writer.author_counter
 
-    def find(self, event_id: bytes, source: str) -> int | None:
+    def find(self, key: bytes) -> int | None:
         """An id above all that ever were is new without a look: ids are time-ordered, so most are."""
-        if event_id > self._highest_id:
+        if key[:16] > self._highest_id:
             return None
-        found = self._store.get("ids", layout.id_key(event_id, source))
+        if self._pending is not None and key in self._pending.seqs:
+            return self._pending.seqs[key]
+        found = self._store.get("ids", key)
         return None if found is None else int.from_bytes(found)
 
     def has_id(self, event_id: bytes) -> bool:
         """By a look at the first source that used it."""
+        if self._pending is not None and event_id in self._pending.ids:
+            return True
         return self._reader.seq_of_id(event_id) is not None
 
     def check_same(self, row: Prepared, seq: int) -> None:
         """Compare with what stands there; where its payload was erased, by the tag that was kept."""
-        event = self._reader.event(seq)
-        if row.attestation == "author" or event.payload is not None:
-            same = (
-                row.claim == event.entry.claim
-                if row.attestation == "author"
-                else same_content(row, event.claim, event.payload or b"")
-            )
-        else:
-            same = self._same_as_erased(row, seq)
-        if not same:
+        if not self._is_same(row, seq):
             raise IdConflict(f"id {row.id.hex()} of {row.source} stands at seq {seq} with other content")
 
-    def _same_as_erased(self, row: Prepared, seq: int) -> bool:
+    def _is_same(self, row: Prepared, seq: int) -> bool:
+        if self._pending is not None and seq >= self._pending.first:
+            return says_the_same(row, self._pending.rows[seq - self._pending.first])
+        event = self._reader.event(seq)
+        if row.attestation == "author":
+            return row.claim == event.entry.claim
+        if event.payload is not None:
+            return same_content(row, event.claim, event.payload)
         stored = self._reader.stored_payload(seq)
         content = retry_content(decode_claim(row.claim), row.salted[SALT_BYTES:])
         return isinstance(stored, tuple) and stored[0] == hashing.retry_tag(self._keys.retry, content)
-
-    def stream_next(self, stream: str) -> int:
-        """Zero where it has none."""
-        head = self._stream_head(stream)
-        return head[0] if head else 0
-
-    def author_counter(self, key_id: bytes) -> AuthorCounter | None:
-        """As stored."""
-        stored = self._store.get("authors", key_id)
-        return None if stored is None else layout.decode_head(stored)

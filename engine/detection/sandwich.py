@@ -9,10 +9,11 @@
 4. With profit it is a sandwich, else a pattern. A round buys `bought` units of a token for `paid`, and sells `sold`
    units for `received`, counted in SOL where the pool has it. `cost` is what left the wallets besides. The profit is
 
-       received − paid − cost                              where bought ≥ sold, if that is above zero,
-       q · received / sold − q · paid / bought − cost      else, with q = min(bought, sold), 80 % of the greater at least:
+       received − paid + (bought − sold) · p − cost      where neither difference is below zero, p the lower of both prices,
+       q · received / sold − q · paid / bought − cost    else, with q = min(bought, sold), 80 % of the greater at least:
 
-   tokens left over count nothing or what they cost, tokens from elsewhere what they brought.
+   what it gave up none of it gained; else tokens left over count what they cost, and tokens from elsewhere what they
+   brought.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -240,7 +241,7 @@ def _transactions(block: Block, round_: Round) -> list[Transaction]:
 def _realized(round_: Round, prices: Prices, cost: int, lost: dict[str, int]) -> tuple[int, int]:
     """Lamports by the formula of the module's text, and how well both legs fit, in percent."""
     mints = (round_.fronts[0].mint_in, round_.fronts[0].mint_out)
-    money = SOL if SOL in mints else max(mints, key=lambda mint: prices.get(mint, (0, 1))[0])
+    money = next((mint for mint in prices if mint in mints), mints[0])
     token = mints[1] if money == mints[0] else mints[0]
     trades = round_.fronts + round_.backs
     paid = sum(trade.amount_in for trade in trades if trade.mint_in == money)
@@ -253,11 +254,14 @@ def _realized(round_: Round, prices: Prices, cost: int, lost: dict[str, int]) ->
         if spent is None:
             return -1, matched
         cost += spent
-    plain = worth(prices, money, received - paid)
-    if bought >= sold and plain is not None and plain - cost > 0:
-        return plain - cost, matched
     # Tokens that a tax took on the way were bought, but neither sold nor kept.
     tax = max(lost.get(token, 0), 0) * paid // bought
     quantity = min(bought, sold)
-    gain = worth(prices, money, quantity * received // sold - quantity * paid // bought - tax)
-    return (-1, matched) if gain is None or matched < _MATCHED_PERCENT else (gain - cost, matched)
+    if bought >= sold and received >= paid:
+        left = bought - sold
+        gain = worth(prices, money, received - paid + min(left * paid // bought, left * received // sold) - tax)
+    elif matched >= _MATCHED_PERCENT:
+        gain = worth(prices, money, quantity * received // sold - quantity * paid // bought - tax)
+    else:
+        gain = None
+    return (-1 if gain is None else gain - cost), matched

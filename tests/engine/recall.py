@@ -1,10 +1,11 @@
 """How many of the attacks in made blocks are found, and what else is called one: by kind, over many seeds.
 
-    python -m tests.engine.recall --seeds 500
+python -m tests.engine.recall --seeds 500
 """
 
 import argparse
 import random
+import sys
 from collections import Counter
 from collections.abc import Iterable
 
@@ -93,9 +94,8 @@ def main() -> None:
     options = parser.parse_args()
     first = random.SystemRandom().randrange(2**40) if options.first is None else options.first
     table, wrong = recall_table(range(first, first + options.seeds))
-    print(f"seeds {first}…{first + options.seeds - 1}")
-    print(render(table))
-    print("\n".join(line[:600] for line in wrong[:20]))
+    lines = [f"seeds {first}…{first + options.seeds - 1}", render(table), *(line[:600] for line in wrong[:20])]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,57 @@
+"""How fast a ledger appends, durable before the answer: batches of 1,024 and single events."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.load import BATCH, TYPE, decode_request, decode_signed, new_ledger, payload_json, requests, signed_requests
+from decision_dna.ledger.ledger import Ledger
+from decision_dna.ledger.plan import Draft
+from decision_dna.ledger.preparing import Decode, Preparers
+from decision_dna.ledger.writer import Placed
+from decision_dna.schemas.payloads import payload_from_json
+
+
+def rate(ledger: Ledger, preparers: Preparers, decode: Decode, bodies: list[bytes]) -> float:
+    """Events a second over whole batches, all of them placed."""
+    start = time.perf_counter()
+    events = 0
+    for appended in ledger.ingest(preparers, decode, bodies):
+        events += sum(isinstance(outcome, Placed) for outcome in appended.outcomes)
+    seconds = time.perf_counter() - start
+    if events != len(bodies) * BATCH:
+        raise SystemExit(f"{len(bodies) * BATCH - events} events were refused: no figure")
+    return events / seconds
+
+
+def singles(ledger: Ledger, count: int) -> dict[str, float]:
+    """Milliseconds to append one event, p50 and p99."""
+    times = []
+    for number in range(count):
+        draft = Draft(TYPE, 1, "raw", payload_from_json(TYPE, 1, payload_json(number)))
+        start = time.perf_counter()
+        ledger.append([draft])
+        times.append((time.perf_counter() - start) * 1e3)
+    times.sort()
+    return {"p50_ms": times[count // 2], "p99_ms": times[count * 99 // 100]}
+
+
+def run(batches: int = 200) -> dict[str, Any]:
+    """All rows of appending without indexes."""
+    result: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder, new_ledger(Path(folder) / "d") as ledger:
+        preparers = ledger.preparers(1)
+        try:
+            rate(ledger, preparers, decode_request, requests(5, "raw"))
+            result["none"] = rate(ledger, preparers, decode_request, requests(batches, "raw"))
+            result["notary"] = rate(ledger, preparers, decode_request, requests(batches // 2, "engine"))
+            result["author"] = rate(ledger, preparers, decode_signed, signed_requests(batches // 10))
+            result["single"] = singles(ledger, 1000)
+        finally:
+            preparers.close()
+    return result
+
+
+if __name__ == "__main__":
+    print(run())

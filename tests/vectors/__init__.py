@@ -1,0 +1,1 @@
+"""Files that every verifier must judge alike, and what they are made with."""
