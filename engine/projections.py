@@ -25,7 +25,7 @@ from decision_dna.schemas import codec
 from decision_dna.schemas.claims import Natural
 from decision_dna.schemas.errors import BadInput, LedgerError
 from decision_dna.schemas.market import Arbitrage, Sandwich, SandwichPattern
-from decision_dna.schemas.payloads import decode_payload
+from decision_dna.schemas.payloads import decode_payload, newest_schema
 from decision_dna.schemas.stating import STATE, StateCommitted
 
 SNAPSHOTS_KEPT = 3
@@ -219,7 +219,9 @@ PROJECTIONS = (DETECTIONS,)
 
 def _found(claim: ClaimFacts, payload: bytes | None) -> Found:
     try:
-        detection = None if payload is None else decode_payload(claim.type, claim.schema, payload)
+        if payload is None or claim.schema > newest_schema(claim.type):
+            return Found()
+        detection = decode_payload(claim.type, claim.schema, payload)
     except BadInput:
         return Found()
     match detection:
@@ -240,7 +242,7 @@ def _keys(kind: str, pools: tuple[str, ...], wallets: tuple[str, ...]) -> tuple[
 
 
 def _add(stored: bytes | None, found: Found) -> bytes:
-    before = _NONE if stored is None else _tallies.decode(stored)
+    before = decode_tally(stored)
     lamports = max(-SUM_MAX, min(SUM_MAX, before.lamports + found.lamports))
     victims = min(SUM_MAX, before.victims + found.victims)
     return codec.encode(Tally(before.count + 1, lamports, victims))

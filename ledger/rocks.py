@@ -366,12 +366,15 @@ class RocksStore:
 
 
 def _check_place(path: str, *, create: bool) -> None:
-    """Refuse what RocksDB would answer by making a new store: no store at all, or one that lost its `CURRENT` file."""
+    """Refuse what RocksDB would answer by making a new store: no store at all, or one that lost its `CURRENT` file.
+
+    (In the second case it refuses the first opening, but leaves a new `CURRENT` by which the next one finds nothing.)
+    """
     folder = Path(path)
     if (folder / "CURRENT").exists():
         return
-    if any(folder.glob("*.sst")):
-        raise CannotOpen("store-corrupt", f"{path} holds tables of a store, but its CURRENT file is missing")
+    if any(folder.glob("*.sst")) or any(folder.glob("*.log")):
+        raise CannotOpen("store-corrupt", f"{path} holds the data of a store, but its CURRENT file is missing")
     if not create:
         raise CannotOpen("store-missing", f"there is no store in {path}")
 

@@ -479,12 +479,14 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["CURRENT", "MANIFEST-*"])
-def test_a_store_without_its_manifest_is_not_taken_for_a_new_one(tmp_path: Path, name: str) -> None:
-    path = flushed(tmp_path)
+@pytest.mark.parametrize("where", ["in tables", "in the WAL"])
+def test_a_store_without_its_manifest_is_not_taken_for_a_new_one(tmp_path: Path, name: str, where: str) -> None:
+    path = flushed(tmp_path) if where == "in tables" else made(tmp_path)
     next(path.glob(name)).unlink()
-    tables = sorted(path.glob("*.sst"))
-    assert reason(lambda: RocksStore.open(str(path), create=True)).startswith("store-")
-    assert sorted(path.glob("*.sst")) == tables
+    before = {file.name for file in path.iterdir() if not file.name.startswith("LOG")}
+    for _ in range(2):
+        assert reason(lambda: RocksStore.open(str(path), create=True)) in {"store-corrupt", "store-unreadable"}
+        assert {file.name for file in path.iterdir() if not file.name.startswith("LOG")} == before
 
 
 def test_a_missing_table_refuses_to_open(tmp_path: Path) -> None:

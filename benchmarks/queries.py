@@ -1,0 +1,263 @@
+"""Indexes and queries: what it costs to keep the indexes, and to ask them.
+
+    python -m benchmarks.queries --events 200000
+
+Builds a ledger of detections (payloads of about 300 bytes, 1,000 pools as subjects, 50 sources, a trace on one event in ten,
+a cause on one in five, attestation `none`) in batches of 1,024, with the followers running beside the writer. Costs are
+given as wall time and as processor time of the process, which other programs on the machine disturb less. Cold
+queries run each in a process of its own, after the store's files were dropped from the system's cache.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from decision_dna.engine.projections import DETECTIONS, ProjectionFollower
+from decision_dna.engine.replay import replay_log
+from decision_dna.ledger.followers import Follower, Followers, stretches
+from decision_dna.ledger.indexes import Indexes, IndexFollower, block_rows, rebuild
+from decision_dna.ledger.ledger import DEFAULT_POLICY, Ledger, create, open_ledger
+from decision_dna.ledger.lock import Lock
+from decision_dna.ledger.plan import Draft
+from decision_dna.ledger.queries import EventFilter, lineage, query, stream_run
+from decision_dna.ledger.reader import LogReader
+from decision_dna.ledger.rocks import RocksStore
+from decision_dna.ledger.writer import Placed
+from decision_dna.schemas import codec
+from decision_dna.schemas.market import Arbitrage, Hop
+
+BATCH = 1024
+POOLS, SOURCES = 1000, 50
+KINDS = ("detection.arbitrage", "x.swap", "x.quote", "x.note", "route.choice")
+ORIGIN = "example.org/benchmark"
+COLD_SAMPLES, WARM_SAMPLES = 12, 200
+
+Result = dict[str, object]
+
+
+class Traffic:
+    """Seeded drafts."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.pools = [self.word(44) + "/" + self.word(44) for _ in range(POOLS)]
+        self.ids: list[bytes] = []
+        self.traces: list[str] = []
+
+    def word(self, length: int) -> str:
+        """As keys on the chain look."""
+        return "".join(self.chance.choices("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", k=length))
+
+    def batch(self, count: int) -> list[Draft]:
+        """Some more."""
+        chance, drafts = self.chance, []
+        for _ in range(count):
+            pool = chance.choice(self.pools)
+            cause = (chance.choice(self.ids),) if self.ids and chance.random() < 0.2 else ()
+            trace = f"00-{chance.getrandbits(128) | 1:032x}-{1:016x}-01" if chance.random() < 0.1 else ""
+            kind = chance.choice(KINDS[:4])
+            payload = self.arbitrage(pool) if kind == KINDS[0] else codec.encode({"data": chance.randbytes(280)})
+            source = f"source-{chance.randrange(SOURCES)}"
+            drafts.append(Draft(kind, 1, source, payload, subject=pool, causes=cause, trace=trace))
+            self.traces += [trace] if trace and len(self.traces) < 10_000 else []
+        return drafts
+
+    def arbitrage(self, pool: str) -> bytes:
+        """A detection as the engine writes it."""
+        hop = Hop(amount_in=10**9, amount_out=10**8, mint_in="So1", mint_out="Usd", pool=pool)
+        return codec.encode(
+            Arbitrage(
+                confidence_ppm=900_000,
+                fee=5000,
+                gains=(),
+                hops=(hop,),
+                net_lamports=self.chance.randrange(10**7),
+                owner=pool[:44],
+                position=3,
+                rule="arbitrage",
+                rule_version=1,
+                signature="",
+                signer=pool[:44],
+                slot=1,
+                tip=0,
+                value_lamports=1,
+            )
+        )
+
+    def seen(self, placed: list[object]) -> None:
+        """Ids that may be causes, the newest."""
+        self.ids = (self.ids + [each.id for each in placed if isinstance(each, Placed)])[-5000:]
+
+
+def run(events: int, path: Path) -> Result:
+    """Build the ledger in `path`, which must not exist, and measure."""
+    create(path, ORIGIN, policy=msgspec.structs.replace(DEFAULT_POLICY, default_attestation="none"))
+    traffic = Traffic(1)
+    with open_ledger(path) as ledger:
+        result: Result = {
+            "events": events,
+            "alone": append_rate(ledger, traffic, min(events, 100_000) // 4, []),
+            "with indexes": append_rate(ledger, traffic, events, [IndexFollower()]),
+            "with indexes and detections": append_rate(
+                ledger, traffic, min(events, 100_000) // 4, [IndexFollower(), ProjectionFollower(DETECTIONS)]
+            ),
+            "fold": fold_costs(ledger),
+            "bytes per event": ledger.store.size_bytes() / ledger.reader.size,
+        }
+        asked = questions(ledger, traffic)
+        result["warm ms"] = {name: warm(ledger, ask) for name, ask in asked.items()}
+        names = {name: wanted for name, (wanted, _) in filters(ledger, traffic).items()}
+    result["cold ms"] = {name: cold(path, wanted) for name, wanted in names.items()}
+    return result
+
+
+def append_rate(ledger: Ledger, traffic: Traffic, events: int, kinds: list[Follower]) -> Result:
+    """Append in batches with followers beside it, until they have caught up. Making the drafts is not counted."""
+    followers = Followers(ledger.store, ledger.reader, kinds)
+    followers.catch_up()
+    ledger.writer.on_commit(followers.wake)
+    followers.start()
+    wall = processor = 0.0
+    for done in range(0, events, BATCH * 16):
+        portions = [traffic.batch(BATCH) for _ in range(min(16, -(-(events - done) // BATCH)))]
+        started, used = time.perf_counter(), time.process_time()
+        placed = [ledger.append(drafts).outcomes for drafts in portions]
+        if kinds:
+            followers.wait_until(ledger.reader.size, 600)
+        wall += time.perf_counter() - started
+        processor += time.process_time() - used
+        traffic.seen([each for outcomes in placed for each in outcomes])
+    followers.close()
+    return {"events/s": round(events / wall), "processor us/event": round(processor / events * 1e6, 2)}
+
+
+def fold_costs(ledger: Ledger) -> Result:
+    """Processor time for each event, in us: decoding, the rows of the indexes, and a replay."""
+    size = min(ledger.reader.size, 200_000)
+    costs: Result = {}
+    costs["decode"] = _cost(lambda: list(stretches(ledger.store, 0, size)), size)
+    blocks = [each for each in stretches(ledger.store, 0, size) if len(each.raws) == 4096]
+    costs["rows"] = _cost(lambda: [block_rows(0, each.entries, each.claims) for each in blocks], len(blocks) * 4096)
+    costs["rows for each event"] = sum(len(rows) for _, rows in rebuild(ledger.store, range(len(blocks)))) / (
+        4096 * max(1, len(blocks))
+    )
+    costs["replay"] = _cost(lambda: replay_log(ledger.store, ledger.reader, DETECTIONS, size), size)
+    return costs
+
+
+def _cost(work: Callable[[], object], events: int) -> float:
+    used = time.process_time()
+    work()
+    return round((time.process_time() - used) / max(1, events) * 1e6, 2)
+
+
+def filters(ledger: Ledger, traffic: Traffic) -> dict[str, tuple[EventFilter, str]]:
+    """One question for each index, and some for several at once."""
+    middle = ledger.reader.event(ledger.reader.size // 2).entry.recorded_at
+    pool, source, trace = traffic.pools[7], "source-7", traffic.traces[len(traffic.traces) // 2][3:35]
+    caused = next(event for event in query(ledger.reader, Indexes(ledger.store), EventFilter(type="x.*")).events)
+    found = query(ledger.reader, Indexes(ledger.store), EventFilter(from_seq=5000), limit=500).events
+    cause = next((event.claim.causes[0] for event in found if event.claim.causes), caused.claim.id)
+    every = {
+        "type": EventFilter(type="x.swap"),
+        "family": EventFilter(type="detection.*"),
+        "source": EventFilter(source=source),
+        "subject": EventFilter(subject=pool),
+        "stream": EventFilter(stream=f"x/{source}"),
+        "correlation": EventFilter(correlation=trace),
+        "cause": EventFilter(cause=cause),
+        "time": EventFilter(time_from=middle),
+        "subject and source": EventFilter(subject=pool, source=source),
+        "type and subject since": EventFilter(type="x.swap", subject=pool, time_from=middle),
+        "everything": EventFilter(),
+    }
+    return {name: (wanted, name) for name, wanted in every.items()}
+
+
+def questions(ledger: Ledger, traffic: Traffic) -> dict[str, Callable[[random.Random], object]]:
+    """The same as calls, each with chance for the order."""
+    indexes, reader = Indexes(ledger.store), ledger.reader
+
+    def page(wanted: EventFilter) -> Callable[[random.Random], object]:
+        return lambda chance: query(
+            reader, indexes, wanted, order="asc" if chance.random() < 0.5 else "desc", limit=100
+        )
+
+    asked = {name: page(wanted) for name, (wanted, _) in filters(ledger, traffic).items()}
+    asked["any subject"] = lambda chance: page(EventFilter(subject=chance.choice(traffic.pools)))(chance)
+    asked["run of a stream"] = lambda chance: stream_run(reader, indexes, "x/source-7", chance.randrange(500), 100)
+    asked["lineage"] = lambda chance: lineage(reader, indexes, chance.randrange(reader.size), depth=4, limit=50)
+    return asked
+
+
+def warm(ledger: Ledger, ask: Callable[[random.Random], object]) -> Result:
+    """p50 and p99 of the wall time, in ms, after one call."""
+    chance = random.Random(2)
+    ask(chance)
+    return _percentiles([_elapsed_ms(lambda: ask(chance)) for _ in range(WARM_SAMPLES)])
+
+
+def cold(path: Path, wanted: EventFilter) -> Result:
+    """The first page in fresh processes."""
+    context = multiprocessing.get_context("spawn")
+    times: list[float] = []
+    for at in range(COLD_SAMPLES):
+        drop_caches(path / "db")
+        with context.Pool(1) as pool:
+            times.append(pool.apply(first_page_ms, (str(path), msgspec.msgpack.encode(wanted), at % 2 == 0)))
+    return _percentiles(times)
+
+
+def drop_caches(folder: Path) -> None:
+    """Ask the system to forget the files' pages: as far as a program without privileges can."""
+    for file in folder.iterdir():
+        handle = os.open(file, os.O_RDONLY)
+        os.fsync(handle)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(handle)
+
+
+def first_page_ms(path: str, wanted: bytes, ascending: bool) -> float:
+    """In a process of its own: the store is opened, and one query timed."""
+    lock = Lock.open(str(Path(path) / "lock" / "head.sqlite"), read_only=True)
+    with RocksStore.open_read_only(str(Path(path) / "db")) as store:
+        head = lock.read()
+        reader, indexes = LogReader(store, lambda: head), Indexes(store)
+        asked = msgspec.msgpack.decode(wanted, type=EventFilter)
+        elapsed = _elapsed_ms(lambda: query(reader, indexes, asked, order="asc" if ascending else "desc", limit=100))
+    lock.close()
+    return elapsed
+
+
+def _elapsed_ms(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return (time.perf_counter() - started) * 1000
+
+
+def _percentiles(times: list[float]) -> Result:
+    cuts = statistics.quantiles(times, n=100, method="inclusive")
+    return {"p50": round(cuts[49], 3), "p99": round(cuts[98], 3)}
+
+
+def main() -> None:
+    """As a command: the result as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--path", type=Path, help="a folder that does not exist; default: a temporary one")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(run(options.events, options.path or Path(folder) / "ledger"), indent=2))
+
+
+if __name__ == "__main__":
+    main()

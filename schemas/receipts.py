@@ -1,0 +1,60 @@
+"""Receipts: what a submitter keeps. Each holds what shows, offline, that the log signed for the event (checked by `ledger.receipts`).
+
+`leaf` is the event's leaf in the public tree, SHA-256(00 ‖ entry), which the proof is about; `hash` is H_entry, which the
+chain and the fingerprint are made of. Both are of the same bytes, that anyone can fetch.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from decision_dna.schemas.claims import BATCH_EVENTS_MAX, Natural
+
+RECEIPT_FORMAT = "decision-dna/receipt@v1"
+BATCH_RECEIPT_FORMAT = "decision-dna/batch-receipt@v1"
+
+HexHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Hashes = Annotated[list[HexHash], Meta(max_length=BATCH_EVENTS_MAX)]
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why something was not done (RFC 9457): `type` names the kind for programs, `detail` is one sentence for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class EventReceipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One event is in the log. `proof` is a `c2sp.org/tlog-proof@v1` text that leads from `leaf` to a signed checkpoint;
+    `duplicate`: it stood there before this request."""
+
+    format: Literal["decision-dna/receipt@v1"]
+    seq: Natural
+    id: str
+    fingerprint: str
+    hash: HexHash
+    leaf: HexHash
+    duplicate: bool
+    proof: str
+
+
+class BatchReceipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The answer to several submissions.
+
+    The new events are the run [first, first + count): column n of `ids`, `hashes` and `leaves` is event first + n, and
+    one range proof (base64) leads from all leaves to the signed `checkpoint`. `outcomes` has, for each submission in its
+    order, the seq of a new event in the run, a receipt of its own for one that stands elsewhere, or the problem.
+    """
+
+    format: Literal["decision-dna/batch-receipt@v1"]
+    first: Natural
+    count: Annotated[int, Meta(ge=0, le=BATCH_EVENTS_MAX)]
+    ids: Annotated[list[str], Meta(max_length=BATCH_EVENTS_MAX)]
+    hashes: Hashes
+    leaves: Hashes
+    checkpoint: str
+    proof: Annotated[list[str], Meta(max_length=128)]
+    outcomes: list[int | EventReceipt | Problem]

@@ -1,0 +1,89 @@
+"""An event as people and programs read it: JSON with RFC 3339 times, lowercase hex, ids as UUID text."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class EventView(msgspec.Struct, frozen=True, gc=False):
+    """One event. `payload` is at the newest schema of its type, bytes in it as hex; null, with `redacted`, where it was erased."""
+
+    seq: int
+    id: str
+    fingerprint: str
+    type: str
+    schema: int
+    stream: str
+    stream_seq: int
+    source: str
+    subject: str
+    occurred_at: str
+    recorded_at: str
+    causes: list[str]
+    trace: str
+    payload: Any
+    hash: str
+    prev: str
+    stream_prev: str
+    attestation: str
+    principal: str
+    key_id: str
+    signature: str
+    author_seq: int
+    payload_commitment: str
+    salt: str | None
+    redacted: bool | UnsetType = UNSET
+
+
+class PageView(msgspec.Struct, frozen=True):
+    """Events in the order asked for, the cursor of the next page, and the signed checkpoint that the walk reads under."""
+
+    events: list[EventView]
+    next_cursor: str | None
+    checkpoint: str
+
+
+class StreamView(msgspec.Struct, frozen=True):
+    """The head of a stream: how many events it has, and H_entry of its last."""
+
+    stream: str
+    count: int
+    hash: str
+
+
+class StreamsView(msgspec.Struct, frozen=True):
+    """All streams by name, and the checkpoint that they were read under."""
+
+    streams: list[StreamView]
+    checkpoint: str
+
+
+class RunView(msgspec.Struct, frozen=True):
+    """A gapless run of one stream: each event's `stream_prev` is the `hash` of the one before it.
+
+    `next` is the stream_seq to go on from, null at the end. `evidence` is where the file is that shows the run to be complete.
+    """
+
+    stream: str
+    events: list[EventView]
+    next: int | None
+    evidence: str
+    checkpoint: str
+
+
+class LineageView(msgspec.Struct, frozen=True):
+    """Events by seq, `[cause, effect]` pairs of their seqs; `truncated` where the graph goes on past the depth or the limit."""
+
+    nodes: list[EventView]
+    edges: list[tuple[int, int]]
+    truncated: bool
+    checkpoint: str
+
+
+class ConsistencyView(msgspec.Struct, frozen=True):
+    """That the tree of size `from` is the beginning of that of size `to`: base64 hashes (RFC 9162 §2.1.4)."""
+
+    from_size: int = msgspec.field(name="from")
+    to_size: int = msgspec.field(name="to")
+    proof: list[str] = msgspec.field()
