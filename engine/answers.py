@@ -476,11 +476,10 @@ def _check_keys(keys: Collection[str]) -> None:
 
 
 def _data_texts(transactions: Iterable[Transaction]) -> Iterator[str]:
-    for transaction in transactions:
-        for group in (transaction.instructions, *[inner.instructions for inner in transaction.inner]):
-            for step in group:
-                if isinstance(step.raw, str):
-                    yield step.raw
+    for tx in transactions:
+        yield from [step.raw for step in tx.instructions if isinstance(step.raw, str)]
+        for group in tx.inner:
+            yield from [step.raw for step in group.instructions if isinstance(step.raw, str)]
 
 
 def _version(version: int | str | None) -> int | None:

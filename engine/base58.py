@@ -36,9 +36,8 @@ def encode(data: bytes) -> str:
 
 def decode(text: str) -> bytes:
     """The bytes of a text. Raises Malformed at a character outside the alphabet."""
-    check_digits(text)
     number = 0
-    for digit in text.encode().translate(_DIGITS):
+    for digit in _digits(text):
         number = number * 58 + digit
     zeros = len(text) - len(text.lstrip("1"))
     return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
@@ -46,8 +45,14 @@ def decode(text: str) -> bytes:
 
 def check_digits(text: str) -> None:
     """Raise Malformed unless every character is a base58 digit; decodes nothing."""
-    if not text.isascii() or _NO_DIGIT in text.encode().translate(_DIGITS):
+    _digits(text)
+
+
+def _digits(text: str) -> bytes:
+    digits = text.encode(errors="replace").translate(_DIGITS)
+    if _NO_DIGIT in digits:
         raise Malformed(f"not base58: {text[:80]!r}")
+    return digits
 
 
 @lru_cache(maxsize=65_536)

@@ -232,6 +232,11 @@ def signature_job(authority: Authority | None, entry: Entry, claim: Claim) -> Si
         key = _signer(authority, entry, claim)
     if key is None:
         return None
+    return signed_by(key, entry)
+
+
+def signed_by(key: bytes, entry: Entry) -> SignatureJob:
+    """The signature that must hold if this key attests the entry."""
     if entry.attestation == "author":
         return key, hashing.author_message(entry.claim), entry.signature
     return key, hashing.notary_message(entry.claim, entry.principal), entry.signature

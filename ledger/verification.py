@@ -21,11 +21,13 @@ from decision_dna.ledger import hashing, merkle, streams
 from decision_dna.ledger.authority import (
     AuthorCounter,
     Authority,
+    SignatureJob,
     authority_after,
     counter_after,
     counter_from,
     decode_ledger_payload,
     signature_job,
+    signed_by,
 )
 from decision_dna.ledger.notes import Vkey, open_checkpoint
 from decision_dna.ledger.signatures import is_signed
@@ -176,6 +178,8 @@ class SegmentCheck:
         )
         self.leaves: list[bytes] = []
         self.prev: bytes | None = None
+        self._judged: dict[tuple[str, str, bytes], bytes | None] = {}
+        self._recorded_at, self._latest_id = -1, b""
 
     def find(self, step: Step, seq: int | None, text: str) -> None:
         """Note what does not hold; the first `FINDINGS_KEPT` of a step with their text, all by number."""
@@ -189,6 +193,7 @@ class SegmentCheck:
         segment = self.segment
         if self.schedule and self.schedule[0][0] <= seq:
             self.authority = self.schedule.pop(0)[1]
+            self._judged.clear()
         hasher = hashing._entry.copy()  # the hot loop: no call per event that can be saved
         hasher.update(raw)
         digest = hasher.digest()
@@ -234,13 +239,21 @@ class SegmentCheck:
         stream = claims.stream_of(claim.type, claim.source)
         if entry.stream != stream:
             self.find(Step.ENCODING, seq, f"stream is {entry.stream!r}, type and source give {stream!r}")
-        try:
-            claims.check_times(claim.occurred_at, claim.id, entry.recorded_at)
-        except BadInput as error:
-            self.find(Step.ENCODING, seq, str(error))
+        self._times(seq, entry, claim)
         self.segment.ids.append((seq, claim.id, claim.source))
-        self.segment.causes.extend([(seq, cause) for cause in claim.causes])
+        if claim.causes:
+            self.segment.causes.extend([(seq, cause) for cause in claim.causes])
         return claim
+
+    def _times(self, seq: int, entry: Entry, claim: Claim) -> None:
+        if entry.recorded_at != self._recorded_at:  # one commit has one time
+            self._recorded_at = entry.recorded_at
+            self._latest_id = ((entry.recorded_at + claims.AHEAD_NS_MAX) // 1_000_000).to_bytes(9)[3:]
+        if claim.occurred_at > entry.recorded_at or claim.id[:6] > self._latest_id:
+            try:
+                claims.check_times(claim.occurred_at, claim.id, entry.recorded_at)
+            except BadInput as error:
+                self.find(Step.ENCODING, seq, str(error))
 
     def _stream(self, seq: int, entry: Entry, digest: bytes) -> None:
         span = self.segment.streams.get(entry.stream)
@@ -268,7 +281,7 @@ class SegmentCheck:
         if claim.type in _AUTHORITY_TYPES and claim.source == "ledger":
             self.segment.authority.append(AuthorityEntry(seq, raw))
         try:
-            job = signature_job(self.authority if seq else None, entry, claim)
+            job = self._job(seq, entry, claim)
             if job is not None and not is_signed(*job):
                 self.find(
                     Step.ATTESTATIONS,
@@ -281,6 +294,17 @@ class SegmentCheck:
             self._count(seq, entry, claim)
         elif claim.author_seq:
             self.find(Step.ATTESTATIONS, seq, f"author_seq {claim.author_seq} in a claim that no author signed")
+
+    def _job(self, seq: int, entry: Entry, claim: Claim) -> SignatureJob | None:
+        """As `signature_job`, which under one authority depends on these three alone, but for the ledger's own entries."""
+        place = (entry.stream, entry.attestation, entry.key_id)
+        if place in self._judged:
+            key = self._judged[place]
+            return None if key is None else signed_by(key, entry)
+        job = signature_job(self.authority if seq else None, entry, claim)
+        if claim.source != "ledger" and entry.stream == claims.stream_of(claim.type, claim.source):
+            self._judged[place] = None if job is None else job[0]
+        return job
 
     def _count(self, seq: int, entry: Entry, claim: Claim) -> None:
         digest = hashing.claim_hash(entry.claim)

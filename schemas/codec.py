@@ -16,6 +16,8 @@ from decision_dna.schemas.errors import Malformed
 T = TypeVar("T")
 
 DEPTH_MAX = 32
+NOT_DECODED = (msgspec.DecodeError, ValueError, RecursionError, OverflowError)
+"""What msgspec may raise for bytes that it cannot read."""
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
 _any = msgspec.msgpack.Decoder()
@@ -29,17 +31,18 @@ def decode(data: bytes) -> Any:
 
     Raises Malformed for everything else.
     """
-    value = _read(_any, data)
+    value = decode_as(_any, data)
     check_plain(value)
-    if _encoder.encode(value) != data:
-        raise Malformed("not in the one encoding: encoding it again gives other bytes")
     return value
 
 
 def decode_as(decoder: "msgspec.msgpack.Decoder[T]", data: bytes) -> T:
     """A typed value, canonical and exact. Raises Malformed."""
-    value = _read(decoder, data)
-    if _encoder.encode(value) != data:
+    try:
+        value = decoder.decode(data)
+    except NOT_DECODED as error:
+        raise Malformed(f"not MessagePack of the expected shape: {error}") from None
+    if encode(value) != data:
         raise Malformed("not in the one encoding: encoding it again gives other bytes")
     return value
 
@@ -49,7 +52,7 @@ def decode_json(decoder: "msgspec.json.Decoder[T]", data: bytes) -> T:
     try:
         value = decoder.decode(data)
         again = msgspec.json.encode(value)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except NOT_DECODED as error:
         raise Malformed(f"not the JSON that belongs here: {error}") from None
     if again != data:
         raise Malformed("JSON in another form than the one that its content has")
@@ -88,10 +91,3 @@ def check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise Malformed("text that is not valid Unicode") from None
-
-
-def _read(decoder: "msgspec.msgpack.Decoder[T]", data: bytes) -> T:
-    try:
-        return decoder.decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
-        raise Malformed(f"not MessagePack of the expected shape: {error}") from None

@@ -9,6 +9,7 @@ JSON object. Strict at append, tolerant in time: an older schema is raised to th
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -78,6 +79,7 @@ def check_canonical_fields(struct: type[Payload]) -> None:
         raise InvariantBroken(f"{struct.__name__}: a payload field has no default")
 
 
+@lru_cache(maxsize=4096)
 def is_open(type_name: str) -> bool:
     """Whether the payload stands in the entry itself, readable by everyone and never erasable."""
     return type_name.partition(".")[0] in OPEN_FAMILIES or type_name in OPEN_TYPES
@@ -119,7 +121,7 @@ def payload_from_json(type_name: str, schema: int, text: bytes) -> bytes:
             data = codec.encode(foreign)
         else:
             data = codec.encode(kind_of(type_name, schema).from_json.decode(text))
-    except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
+    except codec.NOT_DECODED as error:
         raise Malformed(f"payload of {type_name}: {error}") from None
     if len(data) > PAYLOAD_BYTES_MAX:
         raise TooLarge(f"payload of {len(data)} bytes, at most {PAYLOAD_BYTES_MAX}")

@@ -46,7 +46,8 @@ class BatchReceipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     The new events are the run [first, first + count): column n of `ids`, `hashes` and `leaves` is event first + n, and
     one range proof (base64) leads from all leaves to the signed `checkpoint`. `outcomes` has, for each submission in its
-    order, the seq of a new event in the run, a receipt of its own for one that stands elsewhere, or the problem.
+    order, the seq of its event, or the problem. Those that stand outside the run (they were there before) have receipts
+    of their own in `elsewhere`, each once, ascending by seq.
     """
 
     format: Literal["decision-dna/batch-receipt@v1"]
@@ -57,4 +58,5 @@ class BatchReceipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     leaves: Hashes
     checkpoint: str
     proof: Annotated[list[str], Meta(max_length=128)]
-    outcomes: list[int | EventReceipt | Problem]
+    outcomes: list[int | Problem]
+    elsewhere: list[EventReceipt]

@@ -10,6 +10,7 @@ own place.
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
@@ -24,7 +25,7 @@ from decision_dna.schemas.payloads import (
     newest_schema,
     payload_from_json,
 )
-from decision_dna.schemas.texts import base64_bytes, hex_bytes, id_bytes, time_ns
+from decision_dna.schemas.texts import base64_bytes, hex_bytes, time_ns
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
 
@@ -82,10 +83,10 @@ class _Json(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     type: str | None = None
     source: str | None = None
     schema: Schema | None = None
-    id: str | None = None
+    id: UUID | None = None
     subject: str | None = None
     occurred_at: str | None = None
-    causes: tuple[str, ...] | None = None
+    causes: tuple[UUID, ...] | None = None
     trace: str | None = None
     expected_stream_seq: Natural | None = None
     claim: str | None = None
@@ -169,10 +170,10 @@ def decode_json(data: bytes | msgspec.Raw) -> Submission | SignedSubmission:
         schema,
         wire.source,
         payload_from_json(wire.type, schema, bytes(wire.payload)),
-        None if wire.id is None else id_bytes(wire.id),
+        None if wire.id is None else wire.id.bytes,
         wire.subject or "",
         None if wire.occurred_at is None else time_ns(wire.occurred_at),
-        tuple(map(id_bytes, wire.causes)) if wire.causes else (),
+        tuple([cause.bytes for cause in wire.causes]) if wire.causes else (),
         wire.trace or "",
         wire.expected_stream_seq,
     )

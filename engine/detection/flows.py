@@ -45,11 +45,12 @@ class Flow(NamedTuple):
 
 
 class _Accounts(NamedTuple):
-    """Whose accounts a transaction touched, of which mint, by account index; and which both got and gave."""
+    """Whose accounts a transaction touched, of which mint, by account index; which both got and gave; and who signed."""
 
     owner: dict[int, str]
     mint: dict[int, str]
     passed: frozenset[int]
+    signers: frozenset[str]
 
 
 def flows_of(block: Block) -> list[Flow]:
@@ -128,7 +129,7 @@ def _accounts(tx: Transaction, moves: Sequence[Move]) -> _Accounts:
     for move in moves:
         owner.setdefault(move.destination, tx.fee_payer)
     passed = {move.source for move in moves} & {move.destination for move in moves}
-    return _Accounts(owner, mint, frozenset(passed))
+    return _Accounts(owner, mint, frozenset(passed), frozenset(tx.signers))
 
 
 def _net(moves: Iterable[Move]) -> dict[int, int]:
@@ -151,17 +152,11 @@ def _exchange(tx: Transaction, accounts: _Accounts, moves: list[Move], crowd: Ma
     for account in net:
         by_owner.setdefault(accounts.owner[account], []).append(account)
     sides = [side for side in (_side(touched, accounts, net) for touched in by_owner.values()) if side is not None]
-    sides += [mirror for side in sides for mirror in _mirror(side, accounts, net)] or _apart(moves, tx, accounts)
-    pools = [side for side in sides if not any(accounts.owner[account] in tx.signers for account in side)]
+    sides += [mirror for side in sides for mirror in _mirror(side, accounts, net)] or _apart(moves, accounts)
+    pools = [side for side in sides if not accounts.signers.intersection(accounts.owner[account] for account in side)]
     if not pools:
         return None
-    reserves = {row.account: row.pre or 0 for row in tx.tokens}
-
-    def likeness(side: tuple[int, int]) -> tuple[bool, int, int]:
-        served = min(crowd.get(accounts.owner[account], 0) for account in side)
-        return not accounts.passed.intersection(side), served, reserves.get(side[0], 0)
-
-    gaining, losing = max(pools, key=likeness)
+    gaining, losing = pools[0] if len(pools) == 1 else _likeliest(tx, accounts, pools, crowd)
     return Exchange(
         pool=pool_name(tx.keys[gaining], tx.keys[losing]),
         owners=(accounts.owner[gaining], accounts.owner[losing]),
@@ -172,6 +167,18 @@ def _exchange(tx: Transaction, accounts: _Accounts, moves: list[Move], crowd: Ma
         mint_out=accounts.mint.get(losing, ""),
         amount_out=-net[losing],
     )
+
+
+def _likeliest(
+    tx: Transaction, accounts: _Accounts, sides: Iterable[tuple[int, int]], crowd: Mapping[str, int]
+) -> tuple[int, int]:
+    reserves = {row.account: row.pre or 0 for row in tx.tokens}
+
+    def likeness(side: tuple[int, int]) -> tuple[bool, int, int]:
+        served = min(crowd.get(accounts.owner[account], 0) for account in side)
+        return not accounts.passed.intersection(side), served, reserves.get(side[0], 0)
+
+    return max(sides, key=likeness)
 
 
 def _amount(move: Move) -> int:
@@ -197,7 +204,7 @@ def _mirror(own: tuple[int, int], accounts: _Accounts, net: Mapping[int, int]) -
         yield max(takers, key=lambda account: net[account]), min(givers, key=lambda account: net[account])
 
 
-def _apart(moves: Sequence[Move], tx: Transaction, accounts: _Accounts) -> list[tuple[int, int]]:
+def _apart(moves: Sequence[Move], accounts: _Accounts) -> list[tuple[int, int]]:
     """Where no owner is on both ends: within one call a signer gave one mint, and somebody else was given another."""
     greatest: dict[str, Move] = {}
     for move in sorted(moves, key=_amount):
@@ -206,7 +213,7 @@ def _apart(moves: Sequence[Move], tx: Transaction, accounts: _Accounts) -> list[
         return []
     first, second = greatest.values()
     pairs = ((first, second), (second, first))
-    return [(gave.destination, got.source) for gave, got in pairs if accounts.owner[gave.source] in tx.signers]
+    return [(gave.destination, got.source) for gave, got in pairs if accounts.owner[gave.source] in accounts.signers]
 
 
 def _curves(tx: Transaction, seen: set[str]) -> Iterator[Exchange]:

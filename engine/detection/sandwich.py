@@ -81,13 +81,9 @@ class Outcome(NamedTuple):
 
 def find_sandwiches(block: Block, flows: Sequence[Flow], prices: Prices) -> Iterator[Sandwich | SandwichPattern]:
     """The sandwiches and patterns of a block, pool by pool."""
-    pools = list(busy_pools(flows))
-    if not pools:
-        return
-    by_position = {flow.transaction.position: flow for flow in flows}
     steps = [*(step for flow in flows for step in passes(flow)), *lamport_passes(block)]
-    scene = _Scene(block, by_position, prices, steps)
-    for trades in pools:
+    scene = _Scene(block, {flow.transaction.position: flow for flow in flows}, prices, steps)
+    for trades in busy_pools(flows, steps):
         for party in parties(trades, steps):
             yield from _judge(scene, party, trades)
 

@@ -1,7 +1,6 @@
 """Who traded in a pool, and which of these wallets act together."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 from decision_dna.engine.blocks import Block, Transaction
@@ -54,17 +53,43 @@ class Pass(NamedTuple):
     amount: int
 
 
-def busy_pools(flows: Iterable[Flow]) -> Iterator[list[Trade]]:
-    """The trades, in order, of each pool that three transactions or more used, in both directions."""
+def busy_pools(flows: Iterable[Flow], steps: Iterable[Pass]) -> Iterator[list[Trade]]:
+    """The trades, in order, of each pool that three transactions or more used, and some wallet or two that are tied by
+    a pass in both directions: all others can hold no round."""
+    takers: dict[str, set[str]] = {}
+    for step in steps:
+        takers.setdefault(step.giver, set()).add(step.taker)
     visits: dict[str, list[tuple[Flow, list[Exchange]]]] = {}
     for flow in flows:
-        for pool, group in groupby(sorted(flow.exchanges, key=_pool), key=_pool):
-            visits.setdefault(pool, []).append((flow, list(group)))
+        by_pool: dict[str, list[Exchange]] = {}
+        for exchange in flow.exchanges:
+            by_pool.setdefault(exchange.pool, []).append(exchange)
+        for pool, exchanges in by_pool.items():
+            visits.setdefault(pool, []).append((flow, exchanges))
     for used in visits.values():
-        directions = {exchange.mint_in for _, exchanges in used for exchange in exchanges}
-        if len(used) >= 3 and len(directions) > 1:
+        if len(used) >= 3 and _may_return(used, takers):
             trades = (_trade(flow, exchanges) for flow, exchanges in used)
             yield [trade for trade in trades if trade is not None]
+
+
+def _may_return(used: Iterable[tuple[Flow, list[Exchange]]], takers: Mapping[str, set[str]]) -> bool:
+    """Whether somebody who traded one way, or whoever got something from them, traded the other way too."""
+    ways: dict[str, set[str]] = {}
+    for flow, exchanges in used:
+        tx = flow.transaction
+        near = {*tx.signers, *[row.owner for row in tx.tokens if row.pre != row.post]} - pool_owners(flow.exchanges)
+        for exchange in exchanges:
+            ways.setdefault(exchange.mint_in, set()).update(near)
+    if len(ways) != 2:
+        return False
+    one, other = ways.values()
+    return not (one | _reach(one, takers)).isdisjoint(other) or not _reach(other, takers).isdisjoint(one)
+
+
+def _reach(wallets: set[str], takers: Mapping[str, set[str]]) -> set[str]:
+    """Who got something from the wallets, at once or over one more."""
+    reached = set[str]().union(*[takers[wallet] for wallet in wallets if wallet in takers])
+    return reached.union(*[takers[wallet] for wallet in reached if wallet in takers])
 
 
 def passes(flow: Flow) -> Iterator[Pass]:
@@ -117,10 +142,6 @@ def parties(trades: Sequence[Trade], steps: Iterable[Pass]) -> list[list[Trade]]
     for trade in trades:
         found.setdefault(find(min(trade.wallets)), []).append(trade)
     return list(found.values())
-
-
-def _pool(exchange: Exchange) -> str:
-    return exchange.pool
 
 
 def _trade(flow: Flow, exchanges: Sequence[Exchange]) -> Trade | None:

@@ -49,6 +49,7 @@ class Shape(NamedTuple):
     tip: str = "inside"  # "apart": a transaction of its own; "none"
     routed: bool = False
     keeps_percent: int = 0  # of the tokens that it bought
+    sold_before: bool = False  # something of its own, in the other direction
 
 
 SANDWICHES: dict[str, Shape] = {
@@ -68,6 +69,7 @@ SANDWICHES: dict[str, Shape] = {
     "sandwich-tip-apart": Shape(tip="apart"),
     "sandwich-routed": Shape(routed=True),
     "sandwich-keeps-some": Shape(keeps_percent=8),
+    "sandwich-sold-before": Shape(sold_before=True),
 }
 
 
@@ -104,6 +106,10 @@ class _Sandwich:
         into, out_of = (self.token, self.money) if shape.sells_first else (self.money, self.token)
         if shape.sells_first:
             world.account(self.owner, self.token, world.reserve(self.pool, self.token))
+        if shape.sold_before:
+            world.account(self.owner, out_of, world.reserve(self.pool, out_of))
+            plain_swap(world, self.pool, self.owner, out_of, world.reserve(self.pool, out_of) // 100)
+            yield
         share = world.rng.uniform(0.02, 0.15) / shape.fronts
         got, spent, fronts = 0, 0, []
         for _ in range(shape.fronts):

@@ -155,9 +155,17 @@ class Log:
     # --- saying what is true --------------------------------------------------------------------------------------
 
     def say(
-        self, kind: str, source: str, payload: Any, *, by: str = "notary", principal: str = "alice", **claim: Any
+        self,
+        kind: str,
+        source: str,
+        payload: Any,
+        *,
+        by: str = "notary",
+        attestation: str = "",
+        principal: str = "alice",
+        **claim: Any,
     ) -> Row:
-        """One more entry, a second later: by the notary, by `none`, or by an author key of that name."""
+        """One more entry, a second later: by the notary, by `none`, or by the key of that name as its author."""
         self.now += SECOND
         self._said += 1
         data = payload if isinstance(payload, bytes) else codec.encode(payload)
@@ -179,7 +187,7 @@ class Log:
             "payload_commitment": hashing.payload_commitment(salt + data),
             **claim,
         }
-        attestation = by if by in ("none", "notary") else "author"
+        attestation = attestation or (by if by in ("none", "notary") else "author")
         place = {"version": 1, "seq": len(self.rows), "prev": ZEROS, "stream": f"{kind.partition('.')[0]}/{source}"}
         entry: dict[str, Any] = {
             **place,
@@ -195,7 +203,7 @@ class Log:
         }
         row = Row(entry, said, None if opened else salt + data)
         if attestation != "none":
-            row.attest(self.notary if by == "notary" else by)
+            row.attest(self.notary if attestation == "notary" else by)
         self.rows.append(row)
         self._link(len(self.rows) - 1)
         return row
@@ -211,6 +219,13 @@ class Log:
         """An entry of the ledger's own."""
         return self.say(f"ledger.{word}", "ledger", payload, by=by, principal="ledger", **claim)
 
+    def count_own(self, word: str, payload: Any, *, by: str) -> Row:
+        """The same, by a key that counts what it says."""
+        number, before = self.counters[by]
+        row = self.own(word, payload, by=by, author_seq=number, author_prev=before)
+        self.counters[by] = (number + 1, hashing.claim_hash(row.entry["claim"]))
+        return row
+
     def begin(self, **fields: Any) -> Row:
         """Genesis, and the first head."""
         row = self.own("genesis", genesis_payload(origin=self.origin, **fields))
@@ -218,11 +233,12 @@ class Log:
         return row
 
     def change_key(self, action: str, purpose: str, key: str, *, by: str = "root", **fields: Any) -> Row:
-        """`ledger.key`."""
+        """`ledger.key`, signed by the root key, or by the key that is replaced."""
         empty = {"overlap": 0, "replaces": b"", "sources": [], "suspect_from": None}
-        return self.own(
-            "key", dict(sorted({"action": action, "key": public(key), "purpose": purpose, **empty, **fields}.items())), by=by
-        )
+        change = {"action": action, "key": public(key), "purpose": purpose, **empty, **fields}
+        if by in self.counters:
+            return self.count_own("key", change, by=by)
+        return self.own("key", change, by=by, attestation="author")
 
     def beat(self) -> Row:
         """A heartbeat over everything before it."""
