@@ -5,7 +5,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load import BATCH, TYPE, decode_request, decode_signed, new_ledger, payload_json, requests, signed_requests
+from benchmarks.load import (
+    BATCH,
+    TYPE,
+    decode_request,
+    decode_signed,
+    new_ledger,
+    payload_json,
+    requests,
+    signed_requests,
+)
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.preparing import Decode, Preparers

@@ -90,7 +90,13 @@ def new_ledger(path: Path) -> Ledger:
     create(path, ORIGIN, policy=POLICY)
     ledger = open_ledger(path)
     change = KeyChange(
-        action="register", key=AUTHOR.public, overlap=0, purpose="author", replaces=b"", sources=("bot",), suspect_from=None
+        action="register",
+        key=AUTHOR.public,
+        overlap=0,
+        purpose="author",
+        replaces=b"",
+        sources=("bot",),
+        suspect_from=None,
     )
     ledger.append_signed(ledger.sign_own(ledger.keys.of_purpose("root")[0], KEY, change))
     return ledger

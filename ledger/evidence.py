@@ -15,7 +15,7 @@ from decision_dna.ledger.notes import Checkpoint, Vkey, decode_base64, open_chec
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.signatures import is_signed
 from decision_dna.ledger.tlogproof import TlogProof, format_proof, parse_proof
-from decision_dna.ledger.verification import Finding, Step
+from decision_dna.ledger.verification import Finding, Step, check_ledger_texts
 from decision_dna.schemas import claims, codec
 from decision_dna.schemas.claims import Claim, Entry, decode_claim, decode_entry
 from decision_dna.schemas.errors import BadInput, LedgerError, NotFound, ProofRejected, TooLarge
@@ -238,13 +238,15 @@ def _check_shape(evidence: Evidence) -> None:
         raise _Fails(Step.ENCODING, f"evidence of kind {kind!r} with other parts than that kind has")
     if evidence.run is not None and (kind == "run") != bool(evidence.run.entries):
         raise _Fails(Step.ENCODING, "a run has entries, an absence has none")
-    if evidence.run is not None:
-        if evidence.run.from_ns > evidence.run.to_ns:
-            raise _Fails(Step.ENCODING, "a run's times are from <= to")
-        try:
+    try:
+        if evidence.run is not None:
+            if evidence.run.from_ns > evidence.run.to_ns:
+                raise _Fails(Step.ENCODING, "a run's times are from <= to")
             claims.check_plain_text(evidence.run.stream, "stream", EVIDENCE_BYTES_MAX)
-        except BadInput as error:
-            raise _Fails(Step.ENCODING, str(error)) from None
+        if evidence.anchor is not None:
+            decode_base64(evidence.anchor.transaction, "transaction")
+    except (BadInput, ProofRejected) as error:
+        raise _Fails(Step.ENCODING, str(error)) from None
 
 
 def _check_fork(report: EvidenceReport, fork: ForkGiven, vkey: Vkey) -> None:
@@ -376,6 +378,7 @@ class _Check:
 
     def _judge(self, authority: Authority | None, shown: Shown) -> None:
         try:
+            check_ledger_texts(shown.entry, shown.claim)
             job = signature_job(authority, shown.entry, shown.claim)
         except LedgerError as error:
             raise _Fails(Step.ATTESTATIONS, str(error), shown.entry.seq) from None
@@ -465,6 +468,8 @@ class _Check:
                 )
                 for leaf in given.leaves
             ]
+            for leaf in leaves:
+                claims.check_plain_text(streams.decode_leaf(leaf.leaf).stream, "stream", EVIDENCE_BYTES_MAX)
             if not run.entries:
                 streams.check_absent(run.stream, given.count, payload.streams_root, leaves)
                 return

@@ -10,7 +10,7 @@ A cursor that does not fit (of another version, past the visible log, or with th
 restore) means: drop the follower's rows, and start at 0.
 
 Reading and decoding costs more than most folds, so it is done once, in *stretches* of at most `STRETCH_EVENTS` that
-never cross a multiple of it, and every follower folds the same stretch.
+never cross a multiple of it, and every follower folds the same stretch: few enough to be still in the processor's cache.
 """
 
 import threading
@@ -30,7 +30,7 @@ from decision_dna.schemas.claims import Hash, Natural, decode_entry
 from decision_dna.schemas.errors import InvariantBroken, LedgerError, Malformed, Unavailable
 from decision_dna.schemas.payloads import is_open
 
-STRETCH_EVENTS = 4096
+STRETCH_EVENTS = 512
 CLEARED_ROWS = 10_000
 _CURSORS = b"follower/"
 

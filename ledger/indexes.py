@@ -38,11 +38,12 @@ from decision_dna.ledger.followers import (
     fits,
     read_cursor,
     read_stretch,
+    stretches,
 )
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Batch, Store
 
-BLOCK_EVENTS = STRETCH_EVENTS
+BLOCK_EVENTS = 8 * STRETCH_EVENTS
 NAME, VERSION = "indexes", 1
 BLOCK_MAX = 2**32 - 1
 BLOCKS_CACHED = 4
@@ -104,33 +105,50 @@ Postings = dict[bytes, list[int]]
 """By term, the places of its events in a block, ascending."""
 
 
-def block_rows(block: int, entries: Sequence[EntryFacts], claims: Sequence[ClaimFacts]) -> list[Row]:
-    """All rows of one block, ascending by key. Pure."""
-    types, sources, streams, subjects, traces = (defaultdict[str, list[int]](list) for _ in range(5))
-    effects = defaultdict[bytes, list[int]](list)
-    for at, (entry, claim) in enumerate(zip(entries, claims, strict=True)):
-        types[claim.type].append(at)
-        sources[claim.source].append(at)
-        streams[entry.stream].append(at)
-        subjects[claim.subject].append(at)
-        if claim.trace:
-            traces[claim.trace[3:35]].append(at)
-        for cause in claim.causes:
-            effects[cause].append(at)
-    subjects.pop("", None)
-    postings: Postings = {
-        **merged((term, places) for name, places in types.items() for term in type_terms(name)),
-        **{source_term(name): places for name, places in sources.items()},
-        **{stream_term(name): places for name, places in streams.items()},
-        **merged((subject_term(name), places) for name, places in subjects.items()),
-        **{correlation_term(trace_id): places for trace_id, places in traces.items()},
-        **{cause_term(event_id): places for event_id, places in effects.items()},
-    }
-    suffix = block.to_bytes(4)
-    rows = [(term + suffix, pack(places)) for term, places in postings.items()]
-    rows += [(place_key(name, entries[places[0]].stream_seq, block), b"") for name, places in streams.items()]
-    rows.sort()
-    return rows
+class Grouping:
+    """The events of one block, grouped by what they have in common: filled from the first on, then made into rows."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._types, self._sources, self._streams, self._subjects, self._traces = (
+            defaultdict[str, list[int]](list) for _ in range(5)
+        )
+        self._effects = defaultdict[bytes, list[int]](list)
+        self._firsts: dict[str, int] = {}
+
+    def add(self, entries: Sequence[EntryFacts], claims: Sequence[ClaimFacts]) -> None:
+        """The events that follow on those before. The hot loop: no call that can be saved."""
+        types, sources, streams, subjects = self._types, self._sources, self._streams, self._subjects
+        for at, (entry, claim) in enumerate(zip(entries, claims, strict=True), self.count):
+            types[claim.type].append(at)
+            sources[claim.source].append(at)
+            places = streams[entry.stream]
+            if not places:
+                self._firsts[entry.stream] = entry.stream_seq
+            places.append(at)
+            subjects[claim.subject].append(at)
+            if claim.trace:
+                self._traces[claim.trace[3:35]].append(at)
+            for cause in claim.causes:
+                self._effects[cause].append(at)
+        self.count += len(entries)
+
+    def rows(self, block: int) -> list[Row]:
+        """All rows of the block, ascending by key."""
+        subjects = ((subject_term(name), places) for name, places in self._subjects.items() if name)
+        postings: Postings = {
+            **merged((term, places) for name, places in self._types.items() for term in type_terms(name)),
+            **{source_term(name): places for name, places in self._sources.items()},
+            **{stream_term(name): places for name, places in self._streams.items()},
+            **merged(subjects),
+            **{correlation_term(trace_id): places for trace_id, places in self._traces.items()},
+            **{cause_term(event_id): places for event_id, places in self._effects.items()},
+        }
+        suffix = block.to_bytes(4)
+        rows = [(term + suffix, pack(places)) for term, places in postings.items()]
+        rows += [(place_key(name, first, block), b"") for name, first in self._firsts.items()]
+        rows.sort()
+        return rows
 
 
 def merged(postings: Iterable[tuple[bytes, list[int]]]) -> Postings:
@@ -158,27 +176,25 @@ def unpack(row: bytes) -> Sequence[int]:
 
 
 class IndexFollower:
-    """Keeps the indexes: holds the events of the unfinished block, and puts its rows when it is complete."""
+    """Keeps the indexes: groups the events of the unfinished block, and puts its rows when it is complete."""
 
     name, version, rows = NAME, VERSION, ("index", b"")
 
     def __init__(self) -> None:
-        self._entries: list[EntryFacts] = []
-        self._claims: list[ClaimFacts] = []
+        self._grouping = Grouping()
         self._saved = 0
 
     def load(self, store: Store, cursor: int) -> None:
         """The rows are all that there is: nothing is read."""
         del store
-        self._entries, self._claims, self._saved = [], [], cursor
+        self._grouping, self._saved = Grouping(), cursor
 
     def fold(self, stretch: Stretch, batch: Batch) -> int:
         """A stretch crosses no block, so at most one is completed."""
-        self._entries += stretch.entries
-        self._claims += stretch.claims
-        if len(self._entries) == BLOCK_EVENTS:
-            batch.put_many("index", block_rows(self._saved // BLOCK_EVENTS, self._entries, self._claims))
-            self._entries, self._claims, self._saved = [], [], stretch.end
+        self._grouping.add(stretch.entries, stretch.claims)
+        if self._grouping.count == BLOCK_EVENTS:
+            batch.put_many("index", self._grouping.rows(self._saved // BLOCK_EVENTS))
+            self._grouping, self._saved = Grouping(), stretch.end
         return self._saved
 
 
@@ -299,8 +315,10 @@ def _intersection(lists: Sequence[Sequence[int]]) -> Sequence[int]:
 def rebuild(store: Store, blocks: Iterable[int]) -> Iterator[tuple[int, list[Row]]]:
     """The rows of complete blocks, from the log alone. Raises Malformed, InvariantBroken."""
     for block in blocks:
-        stretch = read_stretch(store, block * BLOCK_EVENTS, (block + 1) * BLOCK_EVENTS)
-        yield block, block_rows(block, stretch.entries, stretch.claims)
+        grouping = Grouping()
+        for stretch in stretches(store, block * BLOCK_EVENTS, (block + 1) * BLOCK_EVENTS):
+            grouping.add(stretch.entries, stretch.claims)
+        yield block, grouping.rows(block)
 
 
 def check_indexes(store: Store, reader: LogReader) -> list[str]:

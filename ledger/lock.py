@@ -25,7 +25,7 @@ from typing import Protocol, Self
 
 import msgspec
 
-from decision_dna.schemas.errors import CannotOpen, Conflict, StoreFailed, Unavailable
+from decision_dna.schemas.errors import CannotOpen, Conflict, HeadMoved, StoreFailed, Unavailable
 
 # The WAL is overwritten from its start after so many pages of 1 KiB, one or two a commit: small enough to be read at
 # once, large enough that the two more syncs of a reset fall on fewer than one commit in a hundred.
@@ -138,7 +138,7 @@ class Lock:
                 self._failed = True
                 raise StoreFailed(f"the lock could not be advanced: {error}") from error
         if done.rowcount != 1:
-            raise Conflict(f"the lock does not stand at size {expected.size} as expected")
+            raise HeadMoved(f"the lock does not stand at size {expected.size} as expected")
 
     def close(self) -> None:
         """Release everything; a second call does nothing."""

@@ -21,7 +21,7 @@ import msgspec
 
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.store import FAMILIES, Batch
-from decision_dna.schemas.errors import Conflict, InvariantBroken, StoreFailed, Unavailable
+from decision_dna.schemas.errors import Conflict, HeadMoved, InvariantBroken, StoreFailed, Unavailable
 
 T = TypeVar("T")
 
@@ -296,7 +296,7 @@ class MemoryLock:
             if self._closed or self._failed:
                 raise Unavailable("the lock is closed, or an earlier advance failed")
             if expected != self._head:
-                raise Conflict(f"the lock does not stand at size {expected.size} as expected")
+                raise HeadMoved(f"the lock does not stand at size {expected.size} as expected")
             self.advances += 1
             self._failed = self.advances == self.faults.write
             if not self._failed or self.faults.stored == "now":

@@ -9,7 +9,8 @@
     ├── NotFound              no such event, stream, tile or size              404
     ├── Conflict              it contradicts what stands                       409
     │   ├── IdConflict        the id is taken by other content                 409
-    │   └── StreamMoved       the stream is not at the expected position       409
+    │   ├── StreamMoved       the stream is not at the expected position       409
+    │   └── HeadMoved         the lock holds another head than expected        409
     ├── ProofRejected         a proof, note or piece of evidence does not hold 422
     ├── Busy                  the queue is full: try again later               503
     ├── Unavailable           the ledger is closed, or its writer has stopped  503
@@ -59,6 +60,10 @@ class IdConflict(Conflict):
 
 class StreamMoved(Conflict):
     """The stream is not at the position that the caller expected."""
+
+
+class HeadMoved(Conflict):
+    """The lock holds another head than the one that was to be replaced."""
 
 
 class ProofRejected(LedgerError):

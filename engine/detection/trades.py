@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from decision_dna.engine.blocks import Block, Transaction
 from decision_dna.engine.detection.flows import SOL, Exchange, Flow, holdings, pool_owners
-from decision_dna.engine.detection.payments import TIP_ACCOUNTS
 
 # A wallet with at least this part of what a trade moved, in percent, stands behind the trade; what is less are fees.
 _HOLDER_PERCENT = 10
@@ -104,10 +103,10 @@ def passes(flow: Flow) -> Iterator[Pass]:
 
 
 def lamport_passes(block: Block) -> Iterator[Pass]:
-    """Lamports that went from key to key, but for tips."""
+    """Lamports that went from key to key."""
     for tx in block.transactions:
         for move in tx.moves:
-            if move.kind == "lamports" and tx.keys[move.destination] not in TIP_ACCOUNTS:
+            if move.kind == "lamports":
                 yield Pass(tx, tx.keys[move.source], tx.keys[move.destination], SOL, move.amount)
 
 

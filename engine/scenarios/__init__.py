@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from decision_dna.engine.scenarios.answer import Encoding, block_answer
-from decision_dna.engine.scenarios.arbitrages import ARBITRAGES, LOSSES, arbitrage
+from decision_dna.engine.scenarios.arbitrages import ARBITRAGES, LOSSES, arbitrage, legs
 from decision_dna.engine.scenarios.decoys import DECOYS
 from decision_dna.engine.scenarios.scenes import SANDWICHES, Scene, Truth, plain_swap, sandwich, token_pool
 from decision_dna.engine.scenarios.world import SOL, Script, World, keypair
@@ -23,6 +23,7 @@ from decision_dna.engine.scenarios.world import SOL, Script, World, keypair
 SCENES: tuple[Callable[[World], Scene], ...] = (
     *(sandwich(kind, shape) for kind, shape in SANDWICHES.items()),
     *(arbitrage(kind, way) for kind, way in (ARBITRAGES | LOSSES).items()),
+    legs,
     *DECOYS,
 )
 FIRST_SLOT = 300_000_000

@@ -42,6 +42,13 @@ def arbitrage(kind: str, way: Way) -> Callable[[World], Scene]:
         route = _route(world, way)
         if not way.curve:
             world.account(owner, start, world.reserve(route[0], start))
+        for _ in range(3 if way.one_owner else 0):
+            # Others moved this owner's tokens too, as they do a pool's.
+            friend = world.wallet()
+            world.account(friend, start, 1_000)
+            script = Script(world, friend)
+            script.give(friend, owner, start, 1_000)
+            script.run()
         yield
         amount, expected = _best(world, route, start)
         held = world.worth((signer, owner))
@@ -65,6 +72,36 @@ def arbitrage(kind: str, way: Way) -> Callable[[World], Scene]:
         return Truth(kind, "arbitrage", route[0].name, (position,), (), (), (signer, owner), lamports, tokens)
 
     return scene
+
+
+def legs(world: World) -> Scene:
+    """One bot closes a gap between two pools, somebody trades, and the bot closes the gap the other way: it bought and
+    sold in one pool around a trade, but kept nothing of it."""
+    first = token_pool(world, "own", fee_bps=25)
+    token, money = first.mints
+    second = world.pool(
+        (token, money), (world.reserve(first, token), world.reserve(first, money) * 11 // 10), "own", 25
+    )
+    bot, trader = world.wallet(), world.wallet()
+    for wallet in (bot, trader):
+        world.account(wallet, money, world.reserve(first, money))
+    amount = world.reserve(first, money) // 200
+    gained: dict[str, int] = {}
+    places = []
+    for route in ([first, second], [second, first]):
+        held = world.worth((bot,))
+        script = Script(world, bot)
+        got = script.swap(route[0], bot, money, amount, routed=True)
+        script.swap(route[1], bot, token, got, routed=True)
+        places.append(script.run())
+        count_gains(gained, held, world.worth((bot,)))
+        yield
+        if route[0] is first:
+            script = Script(world, trader)
+            script.swap(first, trader, money, world.reserve(first, money) // 6)
+            script.run()
+            yield
+    return Truth("arbitrage-legs", "arbitrage", first.name, tuple(places), (), (), (bot,), gained.pop(SOL), {})
 
 
 def _route(world: World, way: Way) -> list[Pool]:

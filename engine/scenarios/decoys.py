@@ -239,28 +239,6 @@ def two_pools(world: World) -> Scene:
     return nothing("decoy-two-pools", pool, (wallet,), (front,), (), (back,))
 
 
-def legs(world: World) -> Scene:
-    """One bot closes a gap between two pools, somebody trades, and the bot closes the gap the other way."""
-    first = token_pool(world)
-    token, money = first.mints
-    second = world.pool((token, money), (world.reserve(first, token), world.reserve(first, money) * 11 // 10))
-    bot, trader = _funded(world, first), _funded(world, first)
-    route = [first, second]
-    places = []
-    for _ in range(2):
-        amount = _part(world, route[0], SOL, 0.004, 0.008)
-        script = Script(world, bot)
-        got = script.swap(route[0], bot, SOL, amount, routed=True)
-        out = script.swap(route[1], bot, token, got, routed=True)
-        script.tip(max(out - amount, 0) + 50_000)
-        places.append(script.run())
-        yield
-        _swap(world, first, trader, SOL, _part(world, first, SOL, 0.15, 0.2))
-        yield
-        route.reverse()
-    return nothing("decoy-legs", first, (bot,), (places[0],), (), (places[1],))
-
-
 def two_hops(world: World) -> Scene:
     """A user's swap from SOL over one token into another."""
     first = token_pool(world)
@@ -290,6 +268,5 @@ DECOYS: tuple[Callable[[World], Scene], ...] = (
     failed_front,
     failed_victim,
     two_pools,
-    legs,
     two_hops,
 )

@@ -108,7 +108,9 @@ class _Sandwich:
             world.account(self.owner, self.token, world.reserve(self.pool, self.token))
         if shape.sold_before:
             world.account(self.owner, out_of, world.reserve(self.pool, out_of))
-            plain_swap(world, self.pool, self.owner, out_of, world.reserve(self.pool, out_of) // 100)
+            script = Script(world, self.first)
+            script.swap(self.pool, self.owner, out_of, world.reserve(self.pool, out_of) // 100)
+            script.run()
             yield
         share = world.rng.uniform(0.02, 0.15) / shape.fronts
         got, spent, fronts = 0, 0, []

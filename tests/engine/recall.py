@@ -18,6 +18,8 @@ from decision_dna.schemas.market import Arbitrage, Sandwich
 Table = dict[str, Counter[str]]
 """kind -> how many `scenes`, `found` exactly (parts and profit), and `false` alarms over its transactions."""
 
+Call = Sandwich | Arbitrage
+
 NOISE = "(noise)"
 
 
@@ -31,16 +33,17 @@ def recall_table(seeds: Iterable[int]) -> tuple[Table, list[str]]:
         for truth in scenario.truths:
             counts = table.setdefault(truth.kind, Counter())
             counts["scenes"] += 1
-            if truth.is_a != "nothing":
-                match = next((call for call in calls if _same_place(truth, call)), None)
-                if match is None:
-                    wrong.append(f"seed {seed}: missed {truth}")
-                    continue
-                calls.remove(match)
-                counts["found"] += 1
-                if not _same_profit(truth, match):
-                    wrong.append(f"seed {seed}: another profit or other victims: {truth} against {match}")
-                    counts["inexact"] += 1
+            if truth.is_a == "nothing":
+                continue
+            matches = _matches(truth, calls)
+            if not matches:
+                wrong.append(f"seed {seed}: missed {truth}")
+                continue
+            counts["found"] += 1
+            calls = [call for call in calls if call not in matches]
+            if not _same_profit(truth, matches):
+                wrong.append(f"seed {seed}: another profit or other victims: {truth} against {matches}")
+                counts["inexact"] += 1
         for call in calls:
             kind = next((truth.kind for truth in scenario.truths if _touches(truth, call)), NOISE)
             table.setdefault(kind, Counter())["false"] += 1
@@ -67,19 +70,26 @@ def _places(call: Detection) -> set[int]:
     return {leg.position for leg in call.fronts + call.backs}
 
 
-def _same_place(truth: Truth, call: Detection) -> bool:
-    named = "arbitrage" if isinstance(call, Arbitrage) else "sandwich"
-    return named == truth.is_a and _places(call) == {*truth.fronts, *truth.backs}
+def _matches(truth: Truth, calls: Iterable[Call]) -> list[Call]:
+    """The calls that are this scene: the one sandwich of exactly its parts, or the arbitrages at all its places."""
+    places = {*truth.fronts, *truth.backs}
+    if truth.is_a == "sandwich":
+        return [call for call in calls if isinstance(call, Sandwich) and _places(call) == places][:1]
+    found = [call for call in calls if isinstance(call, Arbitrage) and call.position in places]
+    return found if len(found) == len(places) else []
 
 
-def _same_profit(truth: Truth, call: Sandwich | Arbitrage) -> bool:
-    if isinstance(call, Arbitrage):
-        gains = {gain.mint: gain.amount for gain in call.gains}
-        return (call.net_lamports, gains) == (truth.profit_lamports, truth.profit_tokens)
-    tokens = {gain.mint: gain.amount for gain in call.profit_tokens}
-    victims = tuple(leg.position for leg in call.victims)
-    claimed = (call.profit_lamports, tokens, victims, call.pool)
-    return claimed == (truth.profit_lamports, truth.profit_tokens, truth.victims, truth.pool)
+def _same_profit(truth: Truth, calls: Iterable[Call]) -> bool:
+    lamports, tokens = 0, Counter[str]()
+    for call in calls:
+        gains = call.gains if isinstance(call, Arbitrage) else call.profit_tokens
+        lamports += call.net_lamports if isinstance(call, Arbitrage) else call.profit_lamports
+        tokens.update({gain.mint: gain.amount for gain in gains})
+        if isinstance(call, Sandwich):
+            victims = tuple(leg.position for leg in call.victims)
+            if (victims, call.pool) != (truth.victims, truth.pool):
+                return False
+    return (lamports, dict(tokens)) == (truth.profit_lamports, truth.profit_tokens)
 
 
 def _touches(truth: Truth, call: Detection) -> bool:

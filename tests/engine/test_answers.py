@@ -79,6 +79,7 @@ def test_real_blocks_have_what_their_readme_says(
     assert sum(tx.vote for tx in block.transactions) == votes
     assert sum(tx.failed for tx in block.transactions) == failed
     assert sum(tx.version == 0 for tx in block.transactions) == loaded
+    assert not any(tx.moves for tx in block.transactions if tx.failed), "what failed moved nothing"
 
 
 @pytest.mark.parametrize("slot", [285_000_037, 254_170_887])
@@ -170,6 +171,10 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "no signature": (_set("transactions.0.transaction.signatures", []), "signatures"),
     "an amount of letters": (_set("transactions.1.meta.preTokenBalances.0.uiTokenAmount.amount", "1e9"), "amount"),
     "an amount of 65 bits": (_set("transactions.1.meta.preTokenBalances.0.uiTokenAmount.amount", str(2**64)), "amount"),
+    "an amount with a sign": (_set("transactions.1.meta.preTokenBalances.0.uiTokenAmount.amount", "+5"), "amount"),
+    "an amount in Arabic digits": (_set("transactions.1.meta.preTokenBalances.0.uiTokenAmount.amount", "٣"), "amount"),
+    "a key for an index": (_set("transactions.0.transaction.message.instructions.0.accounts.0", "dv1Z"), "by key"),
+    "keys for indexes": (_set("transactions.0.transaction.message.instructions.0.accounts", ["dv1Z"]), "by key"),
     "a token balance past the keys": (_set("transactions.1.meta.preTokenBalances.0.accountIndex", 250), "250"),
     "inner instructions of nothing": (_set("transactions.1.meta.innerInstructions.0.index", 9), "inner"),
     "zstd": (_set("transactions.0.transaction", ["AA==", "base64+zstd"]), "not read"),

@@ -7,9 +7,9 @@ import pytest
 from decision_dna.ledger.followers import Followers, cursor_key, read_stretch
 from decision_dna.ledger.indexes import (
     BLOCK_EVENTS,
+    Grouping,
     Indexes,
     IndexFollower,
-    block_rows,
     cause_term,
     check_indexes,
     correlation_term,
@@ -63,7 +63,10 @@ def slow_rows(ledger: Ledger, block: int) -> dict[bytes, list[int]]:
 def test_rows_are_what_the_document_says(log, block):
     ledger, store = log
     stretch = read_stretch(store, block * BLOCK_EVENTS, (block + 1) * BLOCK_EVENTS)
-    rows = dict(block_rows(block, stretch.entries, stretch.claims))
+    grouping = Grouping()
+    grouping.add(stretch.entries[:100], stretch.claims[:100])
+    grouping.add(stretch.entries[100:], stretch.claims[100:])
+    rows = dict(grouping.rows(block))
     places = {key: value for key, value in rows.items() if key[:1] == b"p"}
     postings = {key[:-4]: list(unpack(value)) for key, value in rows.items() if key[:1] != b"p"}
     assert postings == slow_rows(ledger, block)

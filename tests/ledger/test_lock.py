@@ -16,7 +16,7 @@ import pytest
 
 from decision_dna.ledger.lock import HeadLock, Lock, Locked
 from decision_dna.ledger.memory import Faults, MemoryLock
-from decision_dna.schemas.errors import CannotOpen, Conflict, StoreFailed, Unavailable
+from decision_dna.schemas.errors import CannotOpen, Conflict, HeadMoved, StoreFailed, Unavailable
 from tests.faults import shim
 from tests.faults.shim import FAIL_ON, FAIL_ONCE, KILL_AFTER, KILL_BEFORE, TORN
 from tests.ledger.store_processes import AFTER, BEFORE
@@ -67,7 +67,7 @@ def test_it_advances_from_what_stands(lock: HeadLock, path: Path) -> None:
 
 @pytest.mark.parametrize("field", OTHERS)
 def test_it_does_not_advance_from_anything_else(lock: HeadLock, path: Path, field: str) -> None:
-    with pytest.raises(Conflict):
+    with pytest.raises(HeadMoved):
         lock.advance(OTHERS[field], AFTER)
     assert lock.read() == BEFORE
     lock.advance(BEFORE, AFTER)
@@ -81,7 +81,7 @@ def test_of_many_threads_that_advance_one_head_one_succeeds(lock: HeadLock) -> N
         try:
             lock.advance(BEFORE, Locked(BEFORE.origin, 2, bytes([number]) * 32, f"note of {number}\n"))
             outcomes.append(number)
-        except Conflict:
+        except HeadMoved:
             pass
 
     threads = [threading.Thread(target=advance, args=(number,)) for number in range(8)]

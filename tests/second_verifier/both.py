@@ -66,4 +66,5 @@ def ask_second(data: bytes, vkey: str | None, *, evidence: bool) -> Answer:
     """The one that was written from the document."""
     report = second.verify_evidence(data, vkey) if evidence else second.verify_export(data, vkey)
     steps = frozenset(step for step, _ in report.findings)
-    return Answer(report.accepted, steps, report.pinned, "; ".join(sentence for _, sentence in report.findings))
+    pinned = report.accepted if evidence else report.pinned  # evidence that holds is the key's, all other is nobody's
+    return Answer(report.accepted, steps, pinned, "; ".join(sentence for _, sentence in report.findings))

@@ -1,0 +1,95 @@
+"""`dna init`."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from decision_dna.ledger.authority import check_policy
+from decision_dna.ledger.ledger import DEFAULT_POLICY, create
+from decision_dna.ledger.notes import note_of
+from decision_dna.schemas.errors import LedgerError, Malformed
+from decision_dna.schemas.ledgering import Policy, SuccessorOf
+from decision_dna.schemas.texts import hex_bytes
+from decision_dna.service.commands.places import fixed_view
+from decision_dna.service.commands.terminal import Dir, Json, write, write_facts, write_json
+
+
+class _Rule(msgspec.Struct, forbid_unknown_fields=True):
+    """A source rule as a policy file has it: key ids in hex."""
+
+    source: str
+    attestation: str
+    keys: tuple[str, ...] = ()
+
+
+class _PolicyFile(msgspec.Struct, forbid_unknown_fields=True):
+    """A policy as a file has it; what is left out is the default."""
+
+    anchor_events_max: int = DEFAULT_POLICY.anchor_events_max
+    anchor_seconds_max: int = DEFAULT_POLICY.anchor_seconds_max
+    default_attestation: str = DEFAULT_POLICY.default_attestation
+    heartbeat_seconds_max: int = DEFAULT_POLICY.heartbeat_seconds_max
+    sources: tuple[_Rule, ...] = ()
+
+
+def init(
+    directory: Dir,
+    origin: Annotated[str, typer.Option("--origin", metavar="NAME", help="The log's name, for good: example.org/log.")],
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", exists=True, dir_okay=False, help="A policy in JSON or TOML: who must sign, deadlines."),
+    ] = None,
+    successor: Annotated[
+        str | None,
+        typer.Option("--successor", metavar="OLD", help="Go on after a loss: the old ledger, or a file with its last head."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make a ledger: keys, genesis, lock, and the key that verifiers pin.
+
+    DIR must be empty or absent. DIR.vkey is what verifiers pin: publish it. Move DIR/keys/root.key to a place offline:
+    it signs nothing but changes of keys and policy.
+    """
+    rules = DEFAULT_POLICY if policy is None else read_policy(policy)
+    vkey = create(directory, origin, policy=rules, successor_of=None if successor is None else _last_head(successor))
+    root_key, vkey_file = directory / "keys" / "root.key", directory.with_name(directory.name + ".vkey")
+    if json:
+        facts = {"directory": str(directory), "origin": origin, "vkey": str(vkey), "vkey_file": str(vkey_file)}
+        write_json({**facts, "root_key_file": str(root_key)})
+        return
+    write_facts([("ledger", directory), ("origin", origin), ("vkey", vkey), ("vkey file", vkey_file)])
+    write(f"Publish {vkey_file}: it is what verifiers pin.")
+    write(f"Move {root_key} offline: only changes of keys and policy need it.")
+
+
+def read_policy(path: Path) -> Policy:
+    """A policy from a JSON or TOML file. Raises Malformed."""
+    try:
+        fields = tomllib.loads(path.read_text()) if path.suffix == ".toml" else msgspec.json.decode(path.read_bytes())
+        said = msgspec.convert(fields, _PolicyFile)
+        rules = [
+            {"attestation": rule.attestation, "keys": sorted(hex_bytes(key, 8, "key id") for key in rule.keys), "source": rule.source}
+            for rule in sorted(said.sources, key=lambda rule: rule.source)
+        ]
+        policy = msgspec.convert({**msgspec.structs.asdict(said), "sources": rules}, Policy)
+        check_policy(policy)
+    except (msgspec.MsgspecError, tomllib.TOMLDecodeError, UnicodeDecodeError, LedgerError) as error:
+        raise Malformed(f"{path} is not a policy: {error}") from None
+    return policy
+
+
+def _last_head(old: str) -> SuccessorOf:
+    """The head to go on from: what is left of a ledger's folder knows it, or a file with its newest checkpoint."""
+    place = Path(old)
+    try:
+        if place.is_dir():
+            with fixed_view(place) as view:
+                head = view.reader.head()
+                return SuccessorOf(head.origin, head.root, head.size)
+        checkpoint = note_of(place.read_bytes())
+    except LedgerError as error:
+        raise typer.BadParameter(f"{old}: {error}", param_hint="--successor") from None
+    return SuccessorOf(checkpoint.origin, checkpoint.root, checkpoint.size)

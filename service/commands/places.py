@@ -1,0 +1,69 @@
+"""Where a command finds its ledger: a folder to read (also beside a running service), a folder to write, or an address."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from decision_dna.engine.projections import PROJECTIONS, ProjectionFollower
+from decision_dna.ledger.authority import Authority
+from decision_dna.ledger.folder import read_folder
+from decision_dna.ledger.followers import Followers
+from decision_dna.ledger.indexes import IndexFollower, Indexes
+from decision_dna.ledger.ledger import Ledger, open_ledger
+from decision_dna.ledger.lock import Locked
+from decision_dna.ledger.reader import LogReader
+from decision_dna.ledger.rocks import RocksStore
+from decision_dna.ledger.sources import StoreSource
+from decision_dna.ledger.verification import AuthorityEntry, fold_schedule
+from decision_dna.schemas.errors import CannotOpen
+
+
+class View(msgspec.Struct, frozen=True):
+    """A log as of one head, however much is appended meanwhile."""
+
+    path: Path
+    store: RocksStore
+    head: Locked
+    reader: LogReader
+    indexes: Indexes
+
+    @property
+    def source(self) -> StoreSource:
+        """The same, to be verified."""
+        return StoreSource(self.store, self.head)
+
+    def authority_entries(self) -> list[AuthorityEntry]:
+        """The entries that keys and policy fold from, as the store names them."""
+        return [entry for entry in self.source.authority_hint() if entry.seq < self.head.size]
+
+    def authority(self) -> Authority:
+        """Keys and policy as of the head. Raises CannotOpen."""
+        schedule = fold_schedule(self.authority_entries())
+        if not schedule:
+            raise CannotOpen("store-damaged", f"keys and policy of {self.path} can't be read")
+        return schedule[-1][1]
+
+
+@contextmanager
+def fixed_view(path: Path) -> Iterator[View]:
+    """A folder as of its newest head. Raises CannotOpen."""
+    with read_folder(path) as folder:
+        head = folder.lock.read()
+        folder.store.refresh()  # a commit is in the store before its head is in the lock
+        yield View(path, folder.store, head, LogReader(folder.store, lambda: head), Indexes(folder.store))
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Ledger]:
+    """A folder open for writing; indexes and projections are caught up at the end. Raises CannotOpen."""
+    with open_ledger(path) as ledger:
+        yield ledger
+        followers = [IndexFollower(), *[ProjectionFollower(projection) for projection in PROJECTIONS]]
+        Followers(ledger.store, ledger.reader, followers).catch_up()
+
+
+def is_address(place: str) -> bool:
+    """Whether it is the address of a service, and no folder."""
+    return place.startswith(("http://", "https://"))

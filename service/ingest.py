@@ -1,0 +1,197 @@
+"""Ingest: submissions in, durable answers out, for any number of concurrent callers on one event loop.
+
+    decode, prepare          on the loop where there are few, in worker threads where there are many (signing releases the GIL)
+    enqueue                  on the loop: so that answers come in the order of the queue
+    commit                   one thread; whatever queued during a commit is the next batch
+    answer                   back on the loop, all of a commit at once
+
+Nothing is answered before it is durable, signed and locked. If the process dies in between, the caller does not know,
+and a retry by id finds out.
+"""
+
+import asyncio
+import importlib
+import pkgutil
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from decision_dna import schemas
+from decision_dna.ledger.ledger import Ledger
+from decision_dna.ledger.plan import AuthorDraft, Draft, Prepared
+from decision_dna.ledger.writer import QUEUE_EVENTS_MAX, Appended
+from decision_dna.schemas.errors import BadInput, Busy, LedgerError, Refused, Unavailable
+from decision_dna.schemas.submissions import Body, Media, SignedSubmission, Submission, decode_body
+
+BYTES_ON_LOOP_MAX = 16 * 1024
+BYTES_IN_HAND_MAX = 256 * 1024 * 1024
+
+# Every family of payload types declares its words when it is imported: a submission may be of any of them.
+for _module in pkgutil.iter_modules(schemas.__path__):
+    importlib.import_module(f"decision_dna.schemas.{_module.name}")
+
+T = TypeVar("T")
+Rows = list[Prepared | LedgerError]
+
+
+class Ingest:
+    """The way into a ledger. Made on the event loop that asks it; `commit_until_closed` runs in a thread of its own."""
+
+    def __init__(
+        self, ledger: Ledger, *, window_seconds: float = 0.0, batch_events_max: int = 1024, threads: int = 2
+    ) -> None:
+        self._ledger, self._window, self._batch_max = ledger, window_seconds, batch_events_max
+        self._loop = asyncio.get_running_loop()
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="prepare")
+        self._waiting: deque[tuple[Future[Appended], asyncio.Future[Appended]]] = deque()
+        self._work = threading.Event()
+        self._full = threading.Event()
+        self._in_hand = 0
+        self._requests = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closing = False
+
+    @property
+    def in_hand(self) -> int:
+        """Requests that have no answer yet."""
+        return self._requests
+
+    async def submit(self, data: bytes, media: Media, principal: str, *, atomic: bool) -> tuple[Appended, bool]:
+        """Append the submissions of a body: durable when it returns; with it, whether one was sent by itself.
+
+        Raises BadInput for the body as a whole, Busy, Unavailable; errors of single submissions are outcomes.
+        """
+        self._enter(len(data))
+        try:
+            rows, single = await self._prepared(data, media, principal)
+            return await self._append(rows, atomic), single
+        finally:
+            self._leave(len(data))
+
+    async def append(self, drafts: Sequence[Draft | AuthorDraft], principal: str, *, atomic: bool = False) -> Appended:
+        """The same for drafts made in this process."""
+        self._enter(0)
+        try:
+            return await self._append(self._ledger.prepare(drafts, principal), atomic)
+        finally:
+            self._leave(0)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run what takes long beside the loop."""
+        return await self._loop.run_in_executor(self._workers, work)
+
+    def commit_until_closed(self) -> None:
+        """Commit whatever is queued, again and again: the body of the one committing thread. Returns once closed and drained."""
+        writer = self._ledger.writer
+        while True:
+            self._work.wait()
+            self._work.clear()
+            if self._window and not self._closing and writer.queued < self._batch_max:
+                self._full.clear()
+                self._full.wait(self._window)
+            while writer.queued:
+                writer.commit_queued()
+                self._loop.call_soon_threadsafe(self._answer)
+            # Somebody else in this process may have committed what was queued here: those answers are due too.
+            self._loop.call_soon_threadsafe(self._answer)
+            if self._closing and not writer.queued:
+                return
+
+    async def close(self) -> None:
+        """Take no more, and return once everything taken is answered; the committing thread then ends."""
+        self._closing = True
+        await self._idle.wait()
+        self._work.set()
+        self._full.set()
+        self._workers.shutdown()
+
+    def fail(self, error: LedgerError) -> None:
+        """Tell all who wait: nobody commits any more, and whether their events are stored the next start finds out."""
+        self._closing = True
+        while self._waiting:
+            _, waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    async def _prepared(self, data: bytes, media: Media, principal: str) -> tuple[Rows, bool]:
+        if len(data) <= BYTES_ON_LOOP_MAX:
+            return self._prepare(data, media, principal)
+        return await self.in_thread(lambda: self._prepare(data, media, principal))
+
+    def _prepare(self, data: bytes, media: Media, principal: str) -> tuple[Rows, bool]:
+        body = decode_body(data, media)
+        return self._ledger.prepare(drafts_of(body), principal), body.single
+
+    async def _append(self, rows: Rows, atomic: bool) -> Appended:
+        waiter: asyncio.Future[Appended] = self._loop.create_future()
+        self._waiting.append((self._ledger.writer.enqueue(rows, atomic=atomic), waiter))
+        self._work.set()
+        if self._window and self._ledger.writer.queued >= self._batch_max:
+            self._full.set()
+        return await waiter
+
+    def _answer(self) -> None:
+        """The writer answers in the order of its queue, which is that of `_waiting`."""
+        while self._waiting and self._waiting[0][0].done():
+            answer, waiter = self._waiting.popleft()
+            if waiter.done():  # the caller went away; its events stand all the same
+                continue
+            error = answer.exception()
+            if error is None:
+                waiter.set_result(answer.result())
+            else:
+                waiter.set_exception(error)
+
+    def _enter(self, size: int) -> None:
+        if self._closing:
+            raise Unavailable("the service is shutting down")
+        if self._in_hand + size > BYTES_IN_HAND_MAX or self._ledger.writer.queued > QUEUE_EVENTS_MAX:
+            raise Busy("too much is being read already: try again in a moment")
+        self._in_hand += size
+        self._requests += 1
+        self._idle.clear()
+
+    def _leave(self, size: int) -> None:
+        self._in_hand -= size
+        self._requests -= 1
+        if self._requests == 0:
+            self._idle.set()
+
+
+def drafts_of(body: Body) -> list[Draft | AuthorDraft | LedgerError]:
+    """What the ledger takes; what nobody may submit is refused in its place."""
+    drafts: list[Draft | AuthorDraft | LedgerError] = []
+    for item in body.items:
+        if isinstance(item, BadInput):
+            if body.single:
+                raise item
+            drafts.append(item)
+        elif isinstance(item, SignedSubmission):
+            drafts.append(_author_draft(item))
+        elif item.source in ("ledger", "anchor"):
+            drafts.append(Refused(f"the entries of source {item.source} are the ledger's own: they are not submitted"))
+        else:
+            drafts.append(_draft(item))
+    return drafts
+
+
+def _draft(said: Submission) -> Draft:
+    return Draft(
+        said.type,
+        said.schema,
+        said.source,
+        said.payload,
+        said.id,
+        said.subject,
+        said.occurred_at,
+        said.causes,
+        said.trace,
+        said.expected_stream_seq,
+    )
+
+
+def _author_draft(said: SignedSubmission) -> AuthorDraft:
+    return AuthorDraft(said.claim, said.salt, said.payload, said.key_id, said.signature, said.expected_stream_seq)
