@@ -41,7 +41,7 @@ POOLS, SOURCES = 1000, 50
 KINDS = ("detection.arbitrage", "x.swap", "x.quote", "x.note", "route.choice")
 ORIGIN = "example.org/benchmark"
 COLD_SAMPLES, WARM_SAMPLES = 12, 200
-PORTION, ROUNDS = 16, 3
+PORTION, ROUNDS = 16, 4
 
 Result = dict[str, object]
 
@@ -108,7 +108,7 @@ def run(events: int, path: Path) -> Result:
         append_rates(ledger, traffic, 20 * BATCH, [])  # warm
         result: Result = {
             "events": events,
-            **compared(ledger, traffic, min(events // 8, 50_000)),
+            **compared(ledger, traffic, min(events // 2, 4 * 64 * BATCH)),
             "growing": growing(append_rates(ledger, traffic, events, [IndexFollower()])),
             "fold us": fold_costs(ledger),
             "bytes per event": round(ledger.store.size_bytes() / ledger.reader.size),

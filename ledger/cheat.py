@@ -134,6 +134,11 @@ class Copy:
         lock_file(target).parent.mkdir(mode=0o700)
         Lock.create(str(lock_file(target)), self.origin, size, note_of(note).root, note.decode()).close()
 
+    def _commits(self) -> list[tuple[int, int]]:
+        """Where the log's commits began and ended, as its heads tell."""
+        ends = sorted({size for size, _ in self.heads if size < len(self.rows)} | {len(self.rows)})
+        return list(zip([0, *ends], ends, strict=False))
+
     def _families(self) -> dict[str, dict[bytes, bytes]]:
         raws = [row.bytes_of() for row in self.rows]
         rows: merkle.Rows = []
@@ -147,14 +152,17 @@ class Copy:
         tip = layout.TipRecord(self.origin, len(raws), frontier.root(), hashing.entry_hash(raws[-1]), last)
         changes = [at for at, row in enumerate(self.rows) if row.claim.type in (GENESIS, KEY, POLICY)]
         made = merkle.made_for_tiles(merkle.Frontier(), rows)
-        payloads = [[row.payload for row in self.rows[start:end]] for start, end in layout.run_bounds(0, len(raws))]
+        runs = [run for start, end in self._commits() for run in layout.run_bounds(start, end - start)]
         ids = {
             layout.id_key(row.claim.id, row.claim.source): at.to_bytes(8)
             for at, row in reversed(list(enumerate(self.rows)))
         }
         return {
-            "entries": dict(layout.entry_rows(0, raws)),
-            "payloads": {layout.seq_key(layout.RUN_EVENTS * at): codec.encode(run) for at, run in enumerate(payloads)},
+            "entries": {layout.seq_key(start): layout.join_entries(raws[start:end]) for start, end in runs},
+            "payloads": {
+                layout.seq_key(start): codec.encode([row.payload for row in self.rows[start:end]])
+                for start, end in runs
+            },
             "ids": ids,
             "nodes": {layout.node_key(*node): value for node, value in made.items()},
             "streams": {name.encode(): codec.encode(head) for name, head in streams.items()},

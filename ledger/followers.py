@@ -262,7 +262,7 @@ class Followers:
     @property
     def lag(self) -> int:
         """How many visible events the slowest has yet to fold."""
-        return self._reader.size - min(self._positions.values(), default=0)
+        return self._reader.size - self._folded()
 
     @property
     def failed(self) -> LedgerError | None:
@@ -281,8 +281,9 @@ class Followers:
 
     def step(self) -> bool:
         """Fold one stretch into all that have not seen it, and save. False where there is nothing to fold."""
-        start, size = min(self._positions.values(), default=0), self._reader.size
-        if not self._followers or start >= size:
+        size = self._reader.size
+        start = min(self._folded(), size)
+        if start >= size:
             return False
         stretch = read_stretch(self._store, start, min(size, start - start % STRETCH_EVENTS + STRETCH_EVENTS))
         batch, moved = self._store.batch(), False
@@ -343,7 +344,8 @@ class Followers:
             self._thread.join()
 
     def _folded(self) -> int:
-        return min(self._positions.values(), default=0)
+        """Where the slowest is; without followers nothing waits to be folded."""
+        return min(self._positions.values(), default=self._reader.size)
 
     def _ended(self) -> bool:
         return self._stopping or self._failed is not None

@@ -92,6 +92,7 @@ def legs(world: World) -> Scene:
         held = world.worth((bot,))
         script = Script(world, bot)
         got = script.swap(route[0], bot, money, amount, routed=True)
+        amount = amount * got // world.quote(second, money, amount)  # next time for as many tokens
         script.swap(route[1], bot, token, got, routed=True)
         places.append(script.run())
         count_gains(gained, held, world.worth((bot,)))

@@ -11,23 +11,12 @@ import typer
 from decision_dna.ledger.fingerprint import fingerprint_of_hash
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.plan import AuthorDraft, Draft
-from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.writer import Placed
-from decision_dna.schemas.errors import BadInput, LedgerError, TooLarge, Unavailable
+from decision_dna.schemas.errors import BadInput, LedgerError, TooLarge
 from decision_dna.schemas.submissions import BODY_BYTES_MAX, Body, decode_json
 from decision_dna.schemas.texts import id_text, time_text
-from decision_dna.service.commands.places import written
-from decision_dna.service.commands.terminal import (
-    Dir,
-    EventName,
-    Json,
-    RootKey,
-    complain,
-    progress,
-    read_root_key,
-    write,
-    write_json,
-)
+from decision_dna.service.commands.places import RootKey, read_root_key, written
+from decision_dna.service.commands.terminal import Dir, EventName, Json, complain, progress, write, write_json
 from decision_dna.service.ingest import drafts_of
 
 BATCH_LINES = 1000
@@ -56,7 +45,7 @@ def append(
         count = _Counts()
         for batch in _batches(source):
             acknowledged = _append_batch(ledger, batch, principal, count, skip_bad=skip_bad, json=json)
-            bar(count.appended + count.present, count.appended + count.present)
+            bar(count.appended + count.present, None)
             if not acknowledged:
                 break
     if not json:

@@ -3,21 +3,25 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+import typer
 
 from decision_dna.engine.projections import PROJECTIONS, ProjectionFollower
 from decision_dna.ledger.authority import Authority
 from decision_dna.ledger.folder import read_folder
 from decision_dna.ledger.followers import Followers
 from decision_dna.ledger.indexes import IndexFollower, Indexes
+from decision_dna.ledger.keyring import read_key
 from decision_dna.ledger.ledger import Ledger, open_ledger
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.rocks import RocksStore
+from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.verification import AuthorityEntry, fold_schedule
-from decision_dna.schemas.errors import CannotOpen
+from decision_dna.schemas.errors import CannotOpen, Unavailable
 
 
 class View(msgspec.Struct, frozen=True):
@@ -62,6 +66,23 @@ def written(path: Path) -> Iterator[Ledger]:
         yield ledger
         followers = [IndexFollower(), *[ProjectionFollower(projection) for projection in PROJECTIONS]]
         Followers(ledger.store, ledger.reader, followers).catch_up()
+
+
+RootKey = Annotated[
+    Path | None,
+    typer.Option("--root", metavar="FILE", exists=True, dir_okay=False, help="The root key's file, if not in DIR/keys."),
+]
+
+
+def read_root_key(ledger: Ledger, file: Path | None) -> SigningKey:
+    """The root key, from its file or from the ledger's key folder. Raises Unavailable, CannotOpen."""
+    if file is None:
+        return ledger.keys.get(ledger.writer.authority.root, "root")
+    _, seed = read_key(file)
+    key = SigningKey(seed)
+    if key.public != ledger.writer.authority.root:
+        raise Unavailable(f"{file} is not the root key of {ledger.origin}")
+    return key
 
 
 def is_address(place: str) -> bool:

@@ -36,22 +36,6 @@ Key = Annotated[
 ]
 
 
-RootKey = Annotated[
-    Path | None,
-    typer.Option("--root", metavar="FILE", exists=True, dir_okay=False, help="The root key's file, if not in DIR/keys."),
-]
-
-
-def read_root_key(ledger: Ledger, file: Path | None) -> SigningKey:
-    """The root key, from its file or from the ledger's key folder. Raises Unavailable, CannotOpen."""
-    if file is None:
-        return ledger.keys.get(ledger.writer.authority.root, "root")
-    _, seed = read_key(file)
-    key = SigningKey(seed)
-    if key.public != ledger.writer.authority.root:
-        raise Unavailable(f"{file} is not the root key of {ledger.origin}")
-    return key
-
 
 def write_json(value: object) -> None:
     """One line."""
@@ -105,7 +89,7 @@ _STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "not p
 
 
 @contextmanager
-def progress(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+def progress(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int | None], None]]:
     """A bar on a terminal's stderr: call what it yields with (done, of how many). Elsewhere nothing is shown."""
     if not (shown and sys.stderr.isatty()):
         yield lambda _done, _total: None

@@ -101,7 +101,13 @@ def _plain(value: Any) -> Any:
 EVENT_COLUMNS = ("seq", "recorded", "type", "source", "subject", "attested")
 
 
-def event_row(event: Event) -> tuple[object, ...]:
+def event_row(view: EventView) -> tuple[object, ...]:
     """One line of a table of events."""
-    entry, claim = event.entry, event.claim
-    return entry.seq, time_text(entry.recorded_at), claim.type, claim.source, claim.subject, entry.attestation
+    return view.seq, view.recorded_at, view.type, view.source, view.subject, view.attestation
+
+
+def event_facts(view: EventView) -> list[tuple[str, object]]:
+    """The whole event for a person: what is empty is left out, the payload comes as JSON."""
+    fields = {name: value for name, value in msgspec.structs.asdict(view).items() if value not in ("", [], None, msgspec.UNSET)}
+    payload = "erased" if view.redacted is True else msgspec.json.encode(view.payload).decode()
+    return [*((name, ", ".join(value) if isinstance(value, list) else value) for name, value in fields.items() if name != "payload"), ("payload", payload)]

@@ -16,7 +16,7 @@ from decision_dna.ledger.followers import Follower, Followers
 from decision_dna.ledger.indexes import IndexFollower, Indexes
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.queries import EventFilter, query
-from decision_dna.schemas.errors import LedgerError, Unavailable
+from decision_dna.schemas.errors import Unavailable
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.service.http.metrics import Metrics
 from decision_dna.service.http.stream import Tail
@@ -108,8 +108,5 @@ def _seconds_until_due(ledger: Ledger, indexes: Indexes) -> float:
     """Zero where no heartbeat stands within the last period."""
     now, period = ledger.clock.now_ns(), _period_seconds(ledger)
     recent = EventFilter(type=HEARTBEAT, time_from=max(0, now - int(period * 10**9)))
-    try:
-        found = query(ledger.reader, indexes, recent, order="desc", limit=1).events
-    except LedgerError:
-        return 0.0
+    found = query(ledger.reader, indexes, recent, order="desc", limit=1).events
     return max(0.0, period - (now - found[0].entry.recorded_at) / 10**9) if found else 0.0

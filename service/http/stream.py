@@ -34,6 +34,7 @@ CHUNK_EVENTS = 256
 CHUNK_BYTES_MAX = 1024 * 1024
 CHUNKS_CACHED = 32
 READ_EVENTS = 32
+ON_LOOP_EVENTS = 8
 CHECKPOINT_SECONDS_MIN = 1.0
 PING = b": still here\n\n"
 
@@ -154,31 +155,21 @@ class Tail:
     async def _chunk(self, wanted: EventFilter, start: int, size: int) -> Chunk:
         # Unfiltered chunks end at multiples of their size, so that those who catch up at different times share them too.
         end = size if wanted != EventFilter() else min(size, start - start % CHUNK_EVENTS + CHUNK_EVENTS)
-        if end - start <= READ_EVENTS // 4:
-            return self._cached_now(wanted, start, end)
         key = (wanted, start, end)
         made = self._chunks.pop(key, None)
-        if made is None:
-            made = asyncio.ensure_future(
-                self._ingest.in_thread(lambda: read_chunk(self._indexes, wanted, start, end))
-            )
-        self._keep(key, made)
-        return await asyncio.shield(made)
-
-    def _cached_now(self, wanted: EventFilter, start: int, end: int) -> Chunk:
-        """A few events are read at once: that is cheaper than a thread."""
-        key = (wanted, start, end)
-        made = self._chunks.pop(key, None)
-        if made is None or not made.done() or made.exception() is not None:
-            made = self._loop.create_future()
-            made.set_result(read_chunk(self._indexes, wanted, start, end))
-        self._keep(key, made)
-        return made.result()
-
-    def _keep(self, key: tuple[EventFilter, int, int], made: asyncio.Future[Chunk]) -> None:
+        if made is None or (made.done() and made.exception() is not None):
+            made = self._make(wanted, start, end)
         while len(self._chunks) >= CHUNKS_CACHED:
             del self._chunks[next(iter(self._chunks))]  # the one longest unused
         self._chunks[key] = made
+        return await asyncio.shield(made)
+
+    def _make(self, wanted: EventFilter, start: int, end: int) -> asyncio.Future[Chunk]:
+        if end - start > ON_LOOP_EVENTS:
+            return asyncio.ensure_future(self._ingest.in_thread(lambda: read_chunk(self._indexes, wanted, start, end)))
+        made: asyncio.Future[Chunk] = self._loop.create_future()
+        made.set_result(read_chunk(self._indexes, wanted, start, end))  # so few cost less than a thread
+        return made
 
     def _move(self) -> None:
         moved, self._moved = self._moved, self._loop.create_future()

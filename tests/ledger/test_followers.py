@@ -182,6 +182,24 @@ def test_the_thread_is_woken_by_commits_and_stops():
     followers.close()
 
 
+def test_without_followers_nothing_is_to_be_done():
+    ledger, store, clock = new_log()
+    waited = threading.Semaphore(0)
+    go_on = threading.Semaphore(0)
+
+    def wait() -> None:
+        waited.release()
+        go_on.acquire()
+
+    followers = Followers(store, ledger.reader, [], wait=wait)
+    followers.start()
+    assert waited.acquire(timeout=WAIT_SECONDS_MAX)
+    Events(1).append(ledger, clock, 5)
+    assert (followers.lag, followers.step()) == (0, False)
+    go_on.release(2)
+    followers.close()
+
+
 def test_an_injected_wait_is_how_a_process_polls_that_is_told_nothing():
     ledger, store, clock = new_log()
     asked, go_on = threading.Semaphore(0), threading.Semaphore(0)

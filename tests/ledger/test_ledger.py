@@ -393,3 +393,24 @@ def test_init_refuses_a_folder_that_has_a_ledger(tmp_path: Path) -> None:
     with pytest.raises(Malformed):
         ledgers.create(tmp_path / "e", "no spaces allowed")
     assert (tmp_path / "d" / "keys" / "root.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_forged_tail_past_the_lock_gets_no_signature(tmp_path: Path) -> None:
+    """Somebody with the disk and no key writes a whole commit past the lock."""
+    from decision_dna.ledger.cheat import Copy
+
+    ledger, clock = new_ledger(tmp_path / "d")
+    with ledger:
+        ledger.append([draft(1)])
+        locked = ledger.reader.head()
+        ledger.append([draft(2)])
+    copy = Copy(tmp_path / "d")
+    copy.change_claim(2, subject="forged")
+    copy.relink(2)
+    copy.sign_heads()
+    copy.write(tmp_path / "d", tmp_path / "forged")
+    lock_file(tmp_path / "forged").unlink()
+    Lock.create(str(lock_file(tmp_path / "forged")), locked.origin, locked.size, locked.root, locked.note).close()
+    with pytest.raises(CannotOpen, match="step 4") as refused:
+        open_ledger(tmp_path / "forged", clock=clock)
+    assert refused.value.reason == "tail-damaged"

@@ -1,5 +1,6 @@
 """Honest logs, small and smaller; what is false is bent from them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.vectors.log import ORIGIN, POLICY, SECOND, Log, key_id, public
@@ -154,7 +155,17 @@ def many_streams() -> Log:
     return log
 
 
-LOGS = {
+def with_entry_of(size: int) -> Log:
+    """Genesis, and an entry of so many bytes: at most 65,535 are allowed."""
+    log = Log()
+    log.begin()
+    spare = log.copy().say("engine.session", "engine-1", bytes(65_000)).bytes_of()
+    log.say("engine.session", "engine-1", bytes(65_000 + size - len(spare)))
+    log.head()
+    return log
+
+
+LOGS: dict[str, Callable[[], Log]] = {
     "genesis-alone": genesis_alone,
     "plain": plain,
     "little": little,
@@ -163,4 +174,5 @@ LOGS = {
     "open-types": open_types,
     "extremes": extremes,
     "many-streams": many_streams,
+    "longest-entry": lambda: with_entry_of(65_535),
 }

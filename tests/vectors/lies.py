@@ -12,7 +12,7 @@ from decision_dna.ledger import hashing
 from decision_dna.ledger.notes import Checkpoint, sign_checkpoint
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import ZEROS
-from tests.vectors.honest import TRACE, little, open_types, plain, policies, rotations, seen
+from tests.vectors.honest import TRACE, little, open_types, plain, policies, rotations, seen, with_entry_of
 from tests.vectors.log import KEYS, ORIGIN, POLICY, SECOND, Log, Row, event_id, genesis_payload, key_id, line, public
 
 Made = Callable[[], bytes]
@@ -153,9 +153,9 @@ def note(change: Callable[[bytes], bytes], at: int = -1, log: Callable[[], Log] 
     return bent(act, log)
 
 
-def said(by: str = "notary", **claim_fields: Any) -> Callable[[Log], Row]:
+def said(by: str = "notary", source: str = "engine-1", **fields: Any) -> Callable[[Log], Row]:
     """One more foreign entry."""
-    return lambda log: log.say("x.said", claim_fields.pop("source", "engine-1"), seen(9), by=by, **claim_fields)
+    return lambda log: log.say("x.said", source, seen(9), by=by, **fields)
 
 
 def key(action: str, purpose: str, name: str, **fields: Any) -> Callable[[Log], Row]:
@@ -368,7 +368,7 @@ ENCODING: Lies = {
     "encoding/claim-empty": ((1,), bytes_of_claim(lambda _: b"")),
     "encoding/claim-version-true": ((1,), claim(version=True)),
     "encoding/claim-version-double": ((1,), claim(version=1.0)),
-    "encoding/entry-too-long": ((1,), more(lambda log: log.say("engine.session", "e", bytes(65_536 - 326)))),
+    "encoding/entry-too-long": ((1,), lambda: with_entry_of(65_536).export()),
 }
 
 CLAIM: Lies = {

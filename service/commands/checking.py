@@ -1,0 +1,97 @@
+"""`dna check`: evidence from its bytes and a pinned key alone. No ledger, server or chain is loaded for it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from decision_dna.ledger.evidence import EvidenceReport, check_evidence
+from decision_dna.schemas.errors import BadInput
+from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX
+from decision_dna.schemas.texts import id_text, time_text
+from decision_dna.service.commands.terminal import Json, Key, write, write_facts, write_json
+from decision_dna.service.commands.views import payload_view
+
+
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="Evidence of `dna prove`.")],
+    key: Key,
+    json: Json = False,
+) -> int:
+    """Check evidence against a pinned key, offline.
+
+    Prints what then is true, the payload, between which heartbeats it was recorded, and what is left to a whole
+    verification of the log.
+    """
+    with file.open("rb") as opened:
+        report = check_evidence(opened.read(EVIDENCE_BYTES_MAX + 1), key)
+    view = report_view(report)
+    if json:
+        write_json(view)
+    else:
+        _write_report(report, view)
+    return 0 if report.holds else 1
+
+
+def report_view(report: EvidenceReport) -> dict[str, object]:
+    """What a check found, for JSON: without the items' bytes."""
+    return {
+        "holds": report.holds,
+        "kind": report.kind,
+        "origin": report.origin,
+        "size": None if report.checkpoint is None else report.checkpoint.size,
+        "findings": report.findings,
+        "facts": report.facts if report.holds else [],
+        "events": [_shown(report, at) for at, shown in enumerate(report.shown) if shown.role in ("event", "run")],
+        "heartbeats": [
+            {"role": shown.role, "seq": shown.entry.seq, "recorded_at": time_text(shown.entry.recorded_at)}
+            for shown in report.shown
+            if shown.role.startswith("heartbeat")
+        ],
+        "relies_on": report.relies_on,
+    }
+
+
+def _shown(report: EvidenceReport, at: int) -> dict[str, object]:
+    entry, claim = report.shown[at].entry, report.shown[at].claim
+    payload = entry.open or (report.payload if report.shown[at].role == "event" else None)
+    return {
+        "seq": entry.seq,
+        "id": id_text(claim.id),
+        "type": claim.type,
+        "source": claim.source,
+        "subject": claim.subject,
+        "occurred_at": time_text(claim.occurred_at),
+        "recorded_at": time_text(entry.recorded_at),
+        "attestation": entry.attestation,
+        "principal": entry.principal,
+        "payload": None if not payload else _payload(claim.type, claim.schema, payload),
+    }
+
+
+def _payload(type_name: str, schema: int, data: bytes) -> object:
+    """The bytes are what was committed to; whether they are canonical is the ledger's business, not this check's."""
+    try:
+        return payload_view(type_name, schema, data)
+    except BadInput:
+        return data.hex()
+
+
+def _write_report(report: EvidenceReport, view: dict[str, object]) -> None:
+    if not report.holds:
+        write(f"DOES NOT HOLD: evidence of kind {report.kind or '?'} for {report.origin or '?'}")
+        for finding in report.findings:
+            write(f"step {finding.step}{'' if finding.seq is None else f', seq {finding.seq}'}: {finding.text}")
+        return
+    write(f"HOLDS: evidence of kind {report.kind} for {report.origin}")
+    for fact in report.facts:
+        write(f"- {fact}")
+    events, heartbeats = view["events"], view["heartbeats"]
+    for event in events if isinstance(events, list) else []:
+        write("")
+        write_facts([(name, value) for name, value in event.items() if value not in ("", None)])
+    if isinstance(heartbeats, list) and heartbeats:
+        write("")
+        write_facts([(beat["role"], f"seq {beat['seq']}, recorded {beat['recorded_at']}") for beat in heartbeats])
+    for relied in report.relies_on:
+        write(f"relies on {relied}")

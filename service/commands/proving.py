@@ -1,0 +1,112 @@
+"""`dna prove`: evidence in one file, made from a ledger's folder or by a running service."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from decision_dna.ledger.evidence import Around, leaves_before, prove_event, prove_run
+from decision_dna.ledger.queries import EventFilter, find
+from decision_dna.schemas.errors import LedgerError, Unavailable
+from decision_dna.schemas.ledgering import HEARTBEAT
+from decision_dna.schemas.texts import time_text
+from decision_dna.service.commands import remote
+from decision_dna.service.commands.places import View, fixed_view, is_address, written
+from decision_dna.service.commands.terminal import Json, Place, write, write_json
+from decision_dna.service.commands.views import parse_time
+
+Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Where to write it.")]
+
+
+def prove(
+    place: Place,
+    output: Output,
+    event: Annotated[str | None, typer.Argument(metavar="[ID]", help="A seq, an event id, or a fingerprint.")] = None,
+    stream: Annotated[str | None, typer.Option("--stream", help="family/source: all of it between two times.")] = None,
+    time_from: Annotated[
+        int | None, typer.Option("--from", parser=parse_time, metavar="TIME", help="After this time: RFC 3339, or ns.")
+    ] = None,
+    time_to: Annotated[
+        int | None, typer.Option("--to", parser=parse_time, metavar="TIME", help="Up to this time; now, if not given.")
+    ] = None,
+    payload: Annotated[bool, typer.Option("--payload/--no-payload", help="Whether to show an event's payload.")] = True,
+    json: Json = False,
+) -> None:
+    """Write evidence: of an event, of a complete run of a stream, or of its absence.
+
+    Give an ID, or a --stream. A run is complete from --from up to --to because a heartbeat recorded after --to commits
+    to the stream's head: where there is none yet, one is appended, which nobody else must be writing for.
+    """
+    if (event is None) == (stream is None):
+        raise typer.BadParameter("give an ID, or --stream")
+    if is_address(place):
+        data = _ask(place, event)
+    elif event is not None:
+        with fixed_view(Path(place)) as log:
+            seq = log.reader.resolve(event)
+            data = prove_event(log.reader, seq, _around(log, seq, seq), with_payload=payload)
+    else:
+        data = _prove_stream(Path(place), stream or "", time_from or 0, time.time_ns() - 1 if time_to is None else time_to)
+    output.write_bytes(data)
+    if json:
+        write_json({"file": str(output), "bytes": len(data)})
+    else:
+        write(f"{output}: {len(data)} bytes; check it with: dna check {output} --key VKEY")
+
+
+def _ask(place: str, event: str | None) -> bytes:
+    if event is None:
+        raise typer.BadParameter("a run is proved from the ledger's folder")
+    return remote.ask(place, f"/api/events/{event}/evidence")
+
+
+def _around(log: View, first: int, last: int) -> Around:
+    """What evidence about the entries first…last brings along."""
+    beats, size = EventFilter(type=HEARTBEAT), log.head.size
+    before = next(find(log.indexes, beats, 0, first, reverse=True), None)
+    after = next(find(log.indexes, beats, last + 1, size), None)
+    return Around(_authority_seqs(log), before, after)
+
+
+def _authority_seqs(log: View) -> tuple[int, ...]:
+    return tuple(entry.seq for entry in log.authority_entries())
+
+
+def _prove_stream(path: Path, stream: str, from_ns: int, to_ns: int) -> bytes:
+    if from_ns > to_ns:
+        raise typer.BadParameter("--from lies after --to")
+    if to_ns >= time.time_ns():
+        raise Unavailable(f"{time_text(to_ns)} is not over: nothing can be complete up to then yet")
+    with fixed_view(path) as log:
+        if (beat := _heartbeat_after(log, to_ns)) is not None:
+            return _run(log, stream, from_ns, to_ns, beat)
+    _write_heartbeat(path, to_ns)
+    with fixed_view(path) as log:
+        beat = _heartbeat_after(log, to_ns)
+        if beat is None:
+            raise Unavailable("the heartbeat that was just appended is not visible yet: try again")
+        return _run(log, stream, from_ns, to_ns, beat)
+
+
+def _write_heartbeat(path: Path, to_ns: int) -> None:
+    try:
+        with written(path) as ledger:
+            ledger.heartbeat()
+    except LedgerError as error:
+        reason = f"no heartbeat was recorded after {time_text(to_ns)}, and none can be appended now: {error}"
+        raise Unavailable(reason) from error
+
+
+def _heartbeat_after(log: View, to_ns: int) -> int | None:
+    return next(find(log.indexes, EventFilter(type=HEARTBEAT), log.reader.seq_after(to_ns), log.head.size), None)
+
+
+def _run(log: View, stream: str, from_ns: int, to_ns: int, beat: int) -> bytes:
+    """The run from the last entry recorded at or before `from_ns` (the stream's first, where there is none) to the heartbeat."""
+    wanted = EventFilter(stream=stream)
+    anchor = next(find(log.indexes, wanted, 0, log.reader.seq_after(from_ns), reverse=True), 0)
+    seqs = list(find(log.indexes, wanted, anchor, beat))
+    before = next(find(log.indexes, EventFilter(type=HEARTBEAT), 0, seqs[0], reverse=True), None) if seqs else None
+    around = Around(_authority_seqs(log), before, beat)
+    return prove_run(log.reader, stream, seqs, from_ns, to_ns, around, leaves_before(log.reader, beat))

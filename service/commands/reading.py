@@ -1,0 +1,170 @@
+"""`dna show`, `query`, `lineage`, `tail`: what is in a log, from its folder or from a running service."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from decision_dna.ledger import queries
+from decision_dna.ledger.queries import PAGE_EVENTS_MAX, EventFilter
+from decision_dna.schemas.texts import id_text, time_text
+from decision_dna.schemas.views import EventView, LineageView, PageView
+from decision_dna.service.commands import remote
+from decision_dna.service.commands.places import View, fixed_view, is_address
+from decision_dna.service.commands.terminal import EventName, Json, Place, write, write_facts, write_json, write_table
+from decision_dna.service.commands.views import EVENT_COLUMNS, event_facts, event_row, event_view, parse_id, parse_time
+
+FOLLOW_SECONDS = 0.25
+
+Order = Literal["asc", "desc"]
+Direction = Literal["causes", "effects", "both"]
+
+
+def show(place: Place, event: EventName, json: Json = False) -> None:
+    """Show one event, by seq, id or fingerprint."""
+    if is_address(place):
+        view = remote.ask_for(EventView, place, f"/api/events/{event}")
+    else:
+        with fixed_view(Path(place)) as log:
+            view = event_view(log.reader.event(log.reader.resolve(event)))
+    if json:
+        write_json(view)
+    else:
+        write_facts(event_facts(view))
+
+
+def query(
+    place: Place,
+    type_name: Annotated[str, typer.Option("--type", help="A type, or a family: 'detection.*'.")] = "",
+    source: Annotated[str, typer.Option("--source", help="Who said it.")] = "",
+    subject: Annotated[str, typer.Option("--subject", help="What it is about.")] = "",
+    stream: Annotated[str, typer.Option("--stream", help="family/source.")] = "",
+    correlation: Annotated[str, typer.Option("--correlation", help="A trace id: 32 hex digits.")] = "",
+    cause: Annotated[bytes | None, typer.Option("--cause", parser=parse_id, metavar="ID", help="A cause's id.")] = None,
+    time_from: Annotated[
+        int | None,
+        typer.Option("--from", parser=parse_time, metavar="TIME", help="Recorded at or after: RFC 3339, or ns."),
+    ] = None,
+    time_to: Annotated[
+        int | None, typer.Option("--to", parser=parse_time, metavar="TIME", help="Recorded before.")
+    ] = None,
+    from_seq: Annotated[int, typer.Option("--from-seq", min=0, help="The first seq.")] = 0,
+    to_seq: Annotated[int, typer.Option("--to-seq", min=0, help="One past the last seq.")] = queries.NO_END,
+    order: Annotated[Order, typer.Option("--order", help="By seq.")] = "asc",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=PAGE_EVENTS_MAX, help="Events on a page.")] = 100,
+    cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where the last page ended.")] = None,
+    json: Json = False,
+) -> None:
+    """Find events by type, source, subject, stream, trace, cause, time or seq.
+
+    Filters are joined by "and". A page that is not the last names the cursor of the next one.
+    """
+    time_to = queries.NO_END if time_to is None else time_to
+    wanted = EventFilter(
+        type_name, source, subject, stream, correlation, cause or b"", time_from or 0, time_to, from_seq, to_seq
+    )
+    page = _remote_page(place, wanted, order, limit, cursor) if is_address(place) else _page(Path(place), wanted, order, limit, cursor)
+    if json:
+        write_json(page)
+        return
+    write_table(EVENT_COLUMNS, [event_row(view) for view in page.events])
+    if page.next_cursor is not None:
+        write(f"more: --cursor {page.next_cursor}")
+
+
+def _page(path: Path, wanted: EventFilter, order: Order, limit: int, cursor: str | None) -> PageView:
+    with fixed_view(path) as log:
+        page = queries.query(log.reader, log.indexes, wanted, order=order, limit=limit, cursor=cursor)
+        return PageView([event_view(event) for event in page.events], page.next_cursor, page.checkpoint.note)
+
+
+def _remote_page(place: str, wanted: EventFilter, order: Order, limit: int, cursor: str | None) -> PageView:
+    asked: dict[str, str | int | None] = {
+        "type": wanted.type,
+        "source": wanted.source,
+        "subject": wanted.subject,
+        "stream": wanted.stream,
+        "correlation": wanted.correlation,
+        "cause": id_text(wanted.cause) if wanted.cause else "",
+        "from": time_text(wanted.time_from) if wanted.time_from else "",
+        "to": time_text(wanted.time_to) if wanted.time_to != queries.NO_END else "",
+        "from_seq": wanted.from_seq or "",
+        "to_seq": wanted.to_seq if wanted.to_seq != queries.NO_END else "",
+        "order": order,
+        "limit": limit,
+        "cursor": cursor,
+    }
+    return remote.ask_for(PageView, place, "/api/events", {name: value for name, value in asked.items() if value})
+
+
+def lineage(
+    place: Place,
+    event: EventName,
+    direction: Annotated[Direction, typer.Option("--direction", help="Which way to go.")] = "both",
+    depth: Annotated[int, typer.Option("--depth", min=0, max=PAGE_EVENTS_MAX, help="Steps away from it.")] = 8,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=PAGE_EVENTS_MAX, help="Events at most.")] = 200,
+    json: Json = False,
+) -> None:
+    """Show what led to an event, and what it led to."""
+    if is_address(place):
+        asked: remote.Parameters = {"direction": direction, "depth": depth, "limit": limit}
+        graph = remote.ask_for(LineageView, place, f"/api/events/{event}/lineage", asked)
+    else:
+        with fixed_view(Path(place)) as log:
+            graph = _graph(log, event, direction, depth, limit)
+    if json:
+        write_json(graph)
+        return
+    causes: dict[int, list[str]] = {}
+    for cause, effect in graph.edges:
+        causes.setdefault(effect, []).append(str(cause))
+    rows = [(*event_row(view), " ".join(causes.get(view.seq, []))) for view in graph.nodes]
+    write_table((*EVENT_COLUMNS, "caused by"), rows)
+    if graph.truncated:
+        write("and more: raise --depth or --limit")
+
+
+def _graph(log: View, event: str, direction: Direction, depth: int, limit: int) -> LineageView:
+    seq = log.reader.resolve(event)
+    found = queries.lineage(log.reader, log.indexes, seq, direction, depth=depth, limit=limit)
+    return LineageView(
+        [event_view(node) for node in found.nodes], found.edges, found.truncated, found.checkpoint.note
+    )
+
+
+def tail(
+    place: Place,
+    from_seq: Annotated[int, typer.Option("--from-seq", min=0, help="Where to begin.")] = 0,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended, until Ctrl-C.")] = False,
+    json: Json = False,
+) -> None:
+    """Print events from a seq on, and those that follow."""
+    at = from_seq
+    try:
+        while True:
+            seen = at
+            at = _print_from(place, at, json=json)
+            if at == seen and not follow:
+                return
+            if at == seen:
+                time.sleep(FOLLOW_SECONDS)
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+
+
+def _print_from(place: str, at: int, *, json: bool) -> int:
+    """Print a page; the seq after it."""
+    wanted = EventFilter(from_seq=at)
+    if is_address(place):
+        page = _remote_page(place, wanted, "asc", PAGE_EVENTS_MAX, None)
+    else:
+        page = _page(Path(place), wanted, "asc", PAGE_EVENTS_MAX, None)
+    for view in page.events:
+        if json:
+            write_json(view)
+        else:
+            write("  ".join(str(cell) for cell in event_row(view)))
+        at = view.seq + 1
+    return at

@@ -1,0 +1,239 @@
+"""The two routes that stand in front of the framework, because they carry the load: submissions in, the stream out.
+
+Everything else goes on to the framework. Here too: who may ask at all (host and key), and the headers of every answer.
+"""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import Litestar
+from litestar.types import Message, Receive, Scope, Send
+
+from decision_dna.ledger.receipts import batch_receipt, event_receipt
+from decision_dna.ledger.writer import Appended, Placed
+from decision_dna.schemas.errors import LedgerError, Malformed, TooLarge
+from decision_dna.schemas.submissions import BODY_BYTES_MAX, MEDIA_TYPES, Media
+from decision_dna.service.http.asking import SELECTING, event_filter, number, parameters, truth
+from decision_dna.service.http.problems import MEDIA_TYPE as PROBLEM
+from decision_dna.service.http.problems import RequestRefused, headers_of, problem_for, problem_of
+from decision_dna.service.http.running import Running
+
+LOCAL = "local"
+MASTER = "master"
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+Headers = list[tuple[bytes, bytes]]
+SECURITY: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+NO_STORE = (b"cache-control", b"no-store")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Front:
+    """The ASGI application: bare routes, then `rest`."""
+
+    def __init__(self, parts: Running, rest: Litestar) -> None:
+        self._parts, self._rest = parts, rest
+        settings = parts.settings
+        self._hosts = {*LOOPBACK_NAMES, *settings.hosts, settings.host}
+        self._key = settings.master_api_key.reveal().encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        answer = _Answer(send)
+        try:
+            await self._route(scope, receive, answer)
+        except (LedgerError, RequestRefused) as error:
+            await answer.refuse(error)
+        except Exception as error:
+            await answer.refuse(error)
+            raise
+        finally:
+            self._parts.metrics.requested(scope["method"], answer.status)
+
+    async def _route(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        headers = dict(scope["headers"])
+        self._check_host(headers.get(b"host", b""))
+        path, method = scope["path"], scope["method"]
+        if path == "/api/events" and method == "POST":
+            await self._submit(scope, headers, receive, answer)
+        elif path == "/api/stream" and method == "GET":
+            await self._subscribe(scope, headers, receive, answer)
+        else:
+            await self._rest(scope, receive, answer.send)
+
+    def _check_host(self, host: bytes) -> None:
+        """A page of another name that resolves to this machine (DNS rebinding) is no friend of its user."""
+        try:
+            name = urlsplit(f"//{host.decode('ascii')}").hostname or ""
+        except ValueError:
+            name = ""
+        if name not in self._hosts and f"[{name}]" not in self._hosts:
+            raise RequestRefused(HTTPStatus.MISDIRECTED_REQUEST, "this service has another host name")
+
+    def _principal(self, headers: dict[bytes, bytes]) -> str:
+        """Who submits. Without a key there is only this machine."""
+        if not self._key:
+            return LOCAL
+        given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        if not hmac.compare_digest(given, self._key):
+            raise RequestRefused(HTTPStatus.UNAUTHORIZED, "submitting needs the key: X-API-Key, or Authorization: Bearer")
+        return MASTER
+
+    # --- submissions -----------------------------------------------------------------------------------------------
+
+    async def _submit(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
+        started = time.perf_counter()
+        principal, media = self._principal(headers), media_of(headers)
+        atomic = asked_atomic(scope["query_string"])
+        body = await read_body(receive, headers)
+        appended, single = await self._parts.ingest.submit(body, media, principal, atomic=atomic)
+        self._parts.metrics.appended(appended, time.perf_counter() - started)
+        if single:
+            await self._answer_one(appended, answer)
+        else:
+            await self._answer_many(appended, answer)
+
+    async def _answer_one(self, appended: Appended, answer: "_Answer") -> None:
+        placed = appended.outcomes[0]
+        if not isinstance(placed, Placed):
+            raise placed
+        read = self._parts.ledger.reader.nodes if placed.duplicate else appended.read
+        receipt = event_receipt(placed, appended.head.size, appended.head.note.encode(), read)
+        location = (b"location", b"/api/events/%d" % placed.seq)
+        await answer.whole(200 if placed.duplicate else 201, b"application/json", _encode(receipt), [location])
+
+    async def _answer_many(self, appended: Appended, answer: "_Answer") -> None:
+        receipt = batch_receipt(appended, self._parts.ledger.reader.nodes, problem_of)
+        await answer.whole(status_of(appended), b"application/json", _encode(receipt))
+
+    # --- subscriptions ---------------------------------------------------------------------------------------------
+
+    async def _subscribe(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
+        asked = parameters(scope["query_string"], (*SELECTING, "from_seq"))
+        last_seen, from_seq = headers.get(b"last-event-id"), asked.pop("from_seq", None)
+        start = None if from_seq is None else number(from_seq, "from_seq")
+        if last_seen:  # a browser that comes back repeats its address, and says in the header how far it got
+            start = number(last_seen.decode("latin-1"), "Last-Event-ID") + 1
+        wanted = event_filter(asked)
+        gone = asyncio.ensure_future(_until_gone(receive))
+        try:
+            async for frames in self._parts.tail.follow(wanted, start, gone):
+                await answer.part(frames)
+        finally:
+            gone.cancel()
+        await answer.end()
+
+
+class _Answer:
+    """One answer on its way: knows whether it has begun, and adds the headers that every answer has."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        """Pass on what the framework sends."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = list(message["headers"])
+            names = {name.lower() for name, _ in headers}
+            message["headers"] = headers + [pair for pair in (*SECURITY, NO_STORE) if pair[0] not in names]
+        await self._send(message)
+
+    async def whole(self, status: int, media: bytes, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        """A complete answer."""
+        self.status = status
+        length = (b"content-length", b"%d" % len(body))
+        headers = [(b"content-type", media), length, NO_STORE, *SECURITY, *more]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def part(self, data: bytes) -> None:
+        """A part of the stream; the first one begins the answer."""
+        if not self.status:
+            self.status = 200
+            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), NO_STORE, *SECURITY]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        """The end of the stream."""
+        if self.status:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def refuse(self, error: Exception) -> None:
+        """A problem, where nothing was said yet. The connection ends: what is left of the request was not read."""
+        if self.status:
+            return
+        problem = problem_for(error)
+        more = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
+        if problem.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            more.append((b"connection", b"close"))
+        await self.whole(problem.status, PROBLEM.encode(), _encode(problem), more)
+
+
+def media_of(headers: dict[bytes, bytes]) -> Media:
+    """The media type of a body. Raises RequestRefused."""
+    given = headers.get(b"content-type", b"").decode("latin-1")
+    media = MEDIA_TYPES.get(given.partition(";")[0].strip().lower())
+    if media is None:
+        known = "application/json, application/x-ndjson or application/msgpack"
+        raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a submission is {known}, not {given[:80]!r}")
+    return media
+
+
+def asked_atomic(query: bytes) -> bool:
+    """Whether all is to stand or nothing; `wait` may be said, and changes nothing: every head is published before the answer. Raises Malformed."""
+    if not query:
+        return False
+    asked = parameters(query, ("atomic", "wait"))
+    if asked.get("wait", "durable") not in ("durable", "published"):
+        raise Malformed("wait is durable or published")
+    return truth(asked.get("atomic", "false"), "atomic")
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
+    """All of a request's body. Raises TooLarge as soon as that is known, RequestRefused where the client went away."""
+    length = headers.get(b"content-length", b"0")
+    if length.isdigit() and int(length) > BODY_BYTES_MAX:
+        raise TooLarge(f"a body of {int(length)} bytes, at most {BODY_BYTES_MAX}")
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, "the client went away before its request was complete")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > BODY_BYTES_MAX:
+            raise TooLarge(f"a body of more than {BODY_BYTES_MAX} bytes")
+        parts.append(part)
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def status_of(appended: Appended) -> int:
+    """201 where something is new and nothing refused, 200 where all stood there before, 207 where the outcomes differ."""
+    if any(isinstance(outcome, LedgerError) for outcome in appended.outcomes):
+        return HTTPStatus.MULTI_STATUS
+    new = any(isinstance(outcome, Placed) and not outcome.duplicate for outcome in appended.outcomes)
+    return HTTPStatus.CREATED if new else HTTPStatus.OK
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
