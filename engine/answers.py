@@ -10,7 +10,6 @@ Every defect is Malformed, with the transaction's position: JSON of another shap
 index past the keys, balances of another number than the keys, a token amount past 64 bits, a truncated transaction.
 """
 
-import base64
 import binascii
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar, cast
@@ -34,6 +33,8 @@ from decision_dna.schemas.errors import Malformed
 A = TypeVar("A")
 
 Lamports = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+# Nanoseconds must fit 63 bits.
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 10**9)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 _U64_MAX = 2**64 - 1
 _TRANSFERS = frozenset({"transfer", "transferChecked", "transferCheckedWithFee"})
@@ -120,7 +121,7 @@ class _Executed(_Answer):
 
 class _FetchedTransaction(_Executed, kw_only=True):
     slot: Lamports
-    block_time: Lamports | None = None
+    block_time: Seconds | None = None
 
 
 class _FetchedBlock(_Answer):
@@ -128,7 +129,7 @@ class _FetchedBlock(_Answer):
     previous_blockhash: str
     parent_slot: Lamports
     transactions: tuple[_Executed, ...]
-    block_time: Lamports | None = None
+    block_time: Seconds | None = None
     block_height: Lamports | None = None
 
 
@@ -334,8 +335,8 @@ def _from_bytes(sent: str | tuple[str, str], meta: _Meta) -> _ReadMessage:
     text, encoding = (sent, "base58") if isinstance(sent, str) else sent
     if encoding == "base64":
         try:
-            data = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError) as error:
+            data = binascii.a2b_base64(text, strict_mode=True)
+        except ValueError as error:
             raise Malformed(f"not base64: {error}") from None
     elif encoding == "base58":
         data = base58.decode(text)

@@ -28,6 +28,7 @@ from decision_dna.schemas.market import Arbitrage, Sandwich, SandwichPattern
 from decision_dna.schemas.payloads import decode_payload, newest_schema
 from decision_dna.schemas.stating import STATE, StateCommitted
 
+SAVE_EVENTS = 16_384
 SNAPSHOTS_KEPT = 3
 SOURCE = "engine"
 
@@ -70,34 +71,43 @@ def fold_stretch(projection: Projection, state: StateMap, stretch: Stretch) -> t
 
 
 class ProjectionFollower:
-    """Keeps a projection's state in memory and in the store. Its state may be asked for from any thread."""
+    """Keeps a projection's state in memory and, saved each time another `save_events` are folded, in the store.
 
-    def __init__(self, projection: Projection) -> None:
-        self.projection = projection
+    Rows that change often are so written rarely; what was folded since is folded again after a restart. The state may be
+    asked for from any thread.
+    """
+
+    def __init__(self, projection: Projection, *, save_events: int = SAVE_EVENTS) -> None:
+        self.projection, self._save_events = projection, save_events
         self.name, self.version = projection.name, projection.version
         self.rows = ("views", state_prefix(projection))
         self._state = StateMap()
-        self._cursor = 0
+        self._cursor = self._saved = 0
+        self._unsaved: set[bytes] = set()
         self._lock = threading.Lock()
 
     def load(self, store: Store, cursor: int) -> None:
         """Read the whole state."""
         with self._lock:
-            self._state, self._cursor = StateMap(read_rows(store, self.rows[1])), cursor
+            self._state, self._unsaved = StateMap(read_rows(store, self.rows[1])), set()
+            self._cursor = self._saved = cursor
 
     def fold(self, stretch: Stretch, batch: Batch) -> int:
-        """Fold, and put every row that changed."""
+        """Fold; and where a save is due, put every row that changed since the last."""
         with self._lock:
             changed, _ = fold_stretch(self.projection, self._state, stretch)
+            self._unsaved |= changed
             self._cursor = stretch.end
-            puts = [
-                (self.rows[1] + key, value) for key in sorted(changed) if (value := self._state.get(key)) is not None
-            ]
-            batch.put_many("views", puts)
-            for key in changed:
-                if self._state.get(key) is None:
-                    batch.delete("views", self.rows[1] + key)
-            return self._cursor
+            if self._cursor // self._save_events > self._saved // self._save_events:
+                self._put_unsaved(batch)
+            return self._saved
+
+    def _put_unsaved(self, batch: Batch) -> None:
+        rows = [(self.rows[1] + key, self._state.get(key)) for key in sorted(self._unsaved)]
+        batch.put_many("views", [(key, value) for key, value in rows if value is not None])
+        for key in [key for key, value in rows if value is None]:
+            batch.delete("views", key)
+        self._unsaved, self._saved = set(), self._cursor
 
     def commitment(self) -> tuple[StateCommitted, list[Row]]:
         """What the state comes to, and its rows."""

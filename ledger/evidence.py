@@ -259,6 +259,20 @@ def _check_fork(report: EvidenceReport, fork: ForkGiven, vkey: Vkey) -> None:
     report.facts.append(f"{vkey.name} signed two heads of size {one.size}: {one.root.hex()} and {other.root.hex()}")
 
 
+def _leaf_proofs(given: StreamsGiven) -> list[streams.LeafProof]:
+    try:
+        return [
+            streams.LeafProof(
+                leaf.index,
+                decode_base64(leaf.leaf, "leaf"),
+                tuple(decode_base64(item, "leaf proof") for item in leaf.proof),
+            )
+            for leaf in given.leaves
+        ]
+    except ProofRejected as error:
+        raise _Fails(Step.ENCODING, str(error)) from None
+
+
 def _due(number: int, before: tuple[int, bytes] | None) -> bytes | None:
     """The link that an entry of this number must have, as far as the file tells: zeros at 0, the hash of a neighbour."""
     if number == 0:
@@ -459,15 +473,8 @@ class _Check:
             raise _Fails(
                 Step.STREAMS, f"the heartbeat counts {payload.streams_count} streams, the evidence {given.count}"
             )
+        leaves = _leaf_proofs(given)
         try:
-            leaves = [
-                streams.LeafProof(
-                    leaf.index,
-                    decode_base64(leaf.leaf, "leaf"),
-                    tuple(decode_base64(item, "leaf proof") for item in leaf.proof),
-                )
-                for leaf in given.leaves
-            ]
             for leaf in leaves:
                 claims.check_plain_text(streams.decode_leaf(leaf.leaf).stream, "stream", EVIDENCE_BYTES_MAX)
             if not run.entries:

@@ -23,6 +23,7 @@ Two detections of source "dex", at seqs 0 and 2, with one heartbeat between them
 import sys
 import threading
 from array import array
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -40,8 +41,10 @@ from decision_dna.ledger.followers import (
     read_stretch,
     stretches,
 )
+from decision_dna.ledger.hashing import entry_hash
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Batch, Store
+from decision_dna.schemas.errors import InvariantBroken, Malformed
 
 BLOCK_EVENTS = 8 * STRETCH_EVENTS
 NAME, VERSION = "indexes", 1
@@ -207,12 +210,27 @@ class Indexes:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._newest: dict[int, Stretch] = {}
+        self._cursor: bytes | None = None
+        self._saved = 0
         self._lock = threading.Lock()
 
     def saved(self) -> int:
         """Events before this seq are in the rows: a multiple of `BLOCK_EVENTS`."""
+        stored = self.store.get("views", cursor_key(NAME))
+        if stored != self._cursor:
+            self._saved, self._cursor = self._checked(), stored
+        return self._saved
+
+    def _checked(self) -> int:
+        """A cursor counts only with the hash of the entry before it: a wrong one would hide events."""
         cursor = read_cursor(self.store, NAME)
-        return 0 if cursor is None or cursor.version != VERSION else cursor.seq
+        if cursor is None or cursor.version != VERSION or cursor.seq == 0:
+            return 0
+        try:
+            last = read_stretch(self.store, cursor.seq - 1, cursor.seq).raws[0]
+        except (InvariantBroken, Malformed):
+            return 0
+        return cursor.seq if entry_hash(last) == cursor.hash else 0
 
     def candidates(self, terms: Sequence[bytes], low: int, high: int, *, reverse: bool) -> Iterator[int]:
         """The seqs in [low, high) whose events have all terms, in order; [low, high) must be in the rows.
@@ -304,9 +322,14 @@ class _Walk:
 
 
 def _intersection(lists: Sequence[Sequence[int]]) -> Sequence[int]:
-    if len(lists) == 1:
-        return lists[0]
-    return sorted(set(lists[0]).intersection(*lists[1:]))
+    """What all have, ascending: each place of the shortest is looked up in the others."""
+    shortest, *others = sorted(lists, key=len)
+    return [place for place in shortest if all(_has(other, place) for other in others)] if others else shortest
+
+
+def _has(places: Sequence[int], place: int) -> bool:
+    at = bisect_left(places, place)
+    return at < len(places) and places[at] == place
 
 
 # --- checking ------------------------------------------------------------------------------------------------------

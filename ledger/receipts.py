@@ -1,9 +1,9 @@
 """Receipts made from what the writer answers, and checked from their text alone: pure twins.
 
-    answer = await …                        what one commit did
-    batch = batch_receipt(answer, …)        one range proof over the whole run
-    receipt = derive(batch, 3)              the receipt of the fourth submission, by arithmetic alone
-    check_receipt(receipt, [vkey])          returns nothing, or raises
+answer = await …                        what one commit did
+batch = batch_receipt(answer, …)        one range proof over the whole run
+receipt = derive(batch, 3)              the receipt of the fourth submission, by arithmetic alone
+check_receipt(receipt, [vkey])          returns nothing, or raises
 """
 
 import base64
@@ -16,13 +16,7 @@ from decision_dna.ledger.notes import Checkpoint, Vkey, decode_base64, note_of, 
 from decision_dna.ledger.tlogproof import format_proof, parse_proof
 from decision_dna.ledger.writer import Appended, Placed
 from decision_dna.schemas.errors import LedgerError, NotFound, ProofRejected
-from decision_dna.schemas.receipts import (
-    BATCH_RECEIPT_FORMAT,
-    RECEIPT_FORMAT,
-    BatchReceipt,
-    EventReceipt,
-    Problem,
-)
+from decision_dna.schemas.receipts import BatchReceipt, EventReceipt, Problem
 from decision_dna.schemas.texts import id_text
 
 # --- making --------------------------------------------------------------------------------------------------------
@@ -32,7 +26,6 @@ def event_receipt(placed: Placed, size: int, note: bytes, read: NodeReader) -> E
     """The receipt of one event in the tree of `size` that `note` signs; `read` gives the nodes of that tree."""
     leaf = read([(0, placed.seq)])[0]
     return EventReceipt(
-        RECEIPT_FORMAT,
         placed.seq,
         id_text(placed.id),
         str(fingerprint_of_hash(placed.seq, placed.hash)),
@@ -50,13 +43,10 @@ def batch_receipt(answer: Appended, read_log: NodeReader, problem: Callable[[Led
     first, count = (run[0].seq, len(run)) if run else (0, 0)
     end = first + count
     outside = {
-        placed.seq: placed
-        for placed in answer.outcomes
-        if isinstance(placed, Placed) and not first <= placed.seq < end
+        placed.seq: placed for placed in answer.outcomes if isinstance(placed, Placed) and not first <= placed.seq < end
     }
     proof = merkle.prove_range(first, end, size, answer.read) if run else []
     return BatchReceipt(
-        BATCH_RECEIPT_FORMAT,
         first,
         count,
         [id_text(placed.id) for placed in run],
@@ -76,8 +66,7 @@ def run_of(answer: Appended) -> list[Placed]:
     """
     new = {placed.seq: placed for placed in answer.outcomes if isinstance(placed, Placed) and not placed.duplicate}
     seqs = sorted(new)
-    run = [new[seq] for at, seq in enumerate(seqs) if seqs[-1] - seq == len(seqs) - 1 - at]
-    return run
+    return [new[seq] for at, seq in enumerate(seqs) if seqs[-1] - seq == len(seqs) - 1 - at]
 
 
 # --- checking ------------------------------------------------------------------------------------------------------
@@ -103,7 +92,6 @@ def derive(batch: BatchReceipt, place: int) -> EventReceipt:
     hashed = _hash(batch.hashes[at])
     proof = merkle.prove_inclusion(seq, checkpoint.size, tree)
     return EventReceipt(
-        RECEIPT_FORMAT,
         seq,
         batch.ids[at],
         str(fingerprint_of_hash(seq, hashed)),

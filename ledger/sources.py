@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from decision_dna.ledger import layout
+from decision_dna.ledger.hashing import is_retry_tag
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.notes import decode_base64, note_of
 from decision_dna.ledger.reader import LogReader
@@ -58,8 +59,13 @@ class StoreSource:
 
     def __init__(self, store: Store, head: Locked) -> None:
         self.store, self.head = store, head
-        self.origin, self.size = head.origin, head.size
+        self.origin, self.size = head.origin, min(head.size, self._held())
         self._reader = LogReader(store, lambda: head)
+
+    def _held(self) -> int:
+        """Entries that the store may have at most: a damaged lock can say any size, and it is not walked up to that."""
+        last = self.store.last("entries", layout.seq_key(2**64 - 1))
+        return 0 if last is None else int.from_bytes(last[0]) + layout.RUN_EVENTS
 
     def rows(self, start: int, end: int) -> tuple[Rows, list[Finding]]:
         """Runs in their order; a run under a wrong key, across a multiple of 32, or unreadable, is a finding."""
@@ -69,6 +75,11 @@ class StoreSource:
         for at, stored in self._runs("payloads", start, end, findings):
             payloads += [None] * (at - start - len(payloads))
             payloads += [item if isinstance(item, bytes) else None for item in stored]
+            findings += [
+                Finding(Step.PAYLOADS, seq, "the tag that tells retries of the erased event is damaged")
+                for seq, item in enumerate(stored, at)
+                if isinstance(item, tuple) and not is_retry_tag(*item)
+            ]
         if len(entries) != end - start:
             findings.append(Finding(Step.ENCODING, start, f"{len(entries)} entries lie in [{start}, {end})"))
         payloads += [None] * (len(entries) - len(payloads))
@@ -97,9 +108,9 @@ class StoreSource:
     def heads(self) -> list[tuple[int, bytes]]:
         """From the family `heads`, and the newest from the lock."""
         kept = [
-            (int.from_bytes(key), note) for key, note in self.store.scan("heads") if int.from_bytes(key) < self.size
+            (int.from_bytes(key), note) for key, note in self.store.scan("heads") if int.from_bytes(key) < self.head.size
         ]
-        return [*kept, (self.size, self.head.note.encode())]
+        return [*kept, (self.head.size, self.head.note.encode())]
 
     def authority_hint(self) -> list[AuthorityEntry]:
         """From `meta/authority`."""

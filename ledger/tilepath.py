@@ -1,7 +1,7 @@
 """The paths of the public log (`c2sp.org/tlog-tiles`, docs/format.md, section 9): one path for each tile, and no other spelling.
 
-    TilePath(0, 1234067, 256)      ->  tile/0/x001/x234/067
-    TilePath(None, 5, 17)          ->  tile/entries/005.p/17
+TilePath(0, 1234067, 256)      ->  tile/0/x001/x234/067
+TilePath(None, 5, 17)          ->  tile/entries/005.p/17
 """
 
 import re

@@ -654,8 +654,8 @@ def judge_earlier(joint: Joint, heads: Sequence[tuple[int, bytes]]) -> None:
 def _judge_pin(joint: Joint, authority: Authority, vkey: Vkey | None, pinned: bool) -> Pin:
     if vkey is None:
         return Pin(False, False, "no key given: who signed is not pinned")
-    if joint.found[Step.ENCODING] or joint.found[Step.ATTESTATIONS]:
-        return Pin(True, False, "nothing is pinned where entries or attestations fail: anyone may have named these keys")
+    if any(joint.found[step] for step in (Step.ENCODING, Step.ATTESTATIONS, Step.CHECKPOINTS)):
+        return Pin(True, False, "nothing is pinned where entries, attestations or heads fail: anyone may have made them")
     if vkey.name == joint.origin and (pinned or vkey.key == authority.root):
         return Pin(True, True, f"pinned to {vkey}")
     joint.find(

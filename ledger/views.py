@@ -57,11 +57,11 @@ def payload_view(type_name: str, schema: int, data: bytes) -> Any:
         # Bytes are written with one of three markers: where none of them occurs, the map is JSON already.
         if not any(marker in data for marker in _BYTES_MARKERS):
             return _plain(data)
-        return _with_hex(codec.decode(data))
+        return plain_view(codec.decode(data))
     try:
-        return _with_hex(msgspec.to_builtins(decode_payload(type_name, schema, data), builtin_types=(bytes,)))
+        return plain_view(msgspec.to_builtins(decode_payload(type_name, schema, data), builtin_types=(bytes,)))
     except UnknownType:
-        return _with_hex(codec.decode(data))
+        return plain_view(codec.decode(data))
 
 
 def _is_newest(type_name: str, schema: int) -> bool:
@@ -71,12 +71,13 @@ def _is_newest(type_name: str, schema: int) -> bool:
         return False
 
 
-def _with_hex(value: Any) -> Any:
+def plain_view(value: Any) -> Any:
+    """A decoded value as JSON can hold it: bytes as hex."""
     match value:
         case bytes():
             return value.hex()
         case list() | tuple():
-            return [_with_hex(item) for item in value]
+            return [plain_view(item) for item in value]
         case dict():
-            return {key: _with_hex(item) for key, item in value.items()}
+            return {key: plain_view(item) for key, item in value.items()}
     return value

@@ -4,7 +4,7 @@
 chain and the fingerprint are made of. Both are of the same bytes, that anyone can fetch.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -27,11 +27,10 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str
 
 
-class EventReceipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EventReceipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="format", tag=RECEIPT_FORMAT):
     """One event is in the log. `proof` is a `c2sp.org/tlog-proof@v1` text that leads from `leaf` to a signed checkpoint;
     `duplicate`: it stood there before this request."""
 
-    format: Literal["decision-dna/receipt@v1"]
     seq: Natural
     id: str
     fingerprint: str
@@ -41,7 +40,9 @@ class EventReceipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proof: str
 
 
-class BatchReceipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BatchReceipt(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="format", tag=BATCH_RECEIPT_FORMAT
+):
     """The answer to several submissions.
 
     The new events are the run [first, first + count): column n of `ids`, `hashes` and `leaves` is event first + n, and
@@ -50,7 +51,6 @@ class BatchReceipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     of their own in `elsewhere`, each once, ascending by seq.
     """
 
-    format: Literal["decision-dna/batch-receipt@v1"]
     first: Natural
     count: Annotated[int, Meta(ge=0, le=BATCH_EVENTS_MAX)]
     ids: Annotated[list[str], Meta(max_length=BATCH_EVENTS_MAX)]

@@ -129,15 +129,20 @@ def decode_body(data: bytes, media: Media) -> Body:
     if media == "ndjson":
         return _body([line for line in data.split(b"\n") if line.strip()], decode_json)
     try:
+        if is_single(data, media):
+            return Body([decode_json(data) if media == "json" else decode_msgpack(data)], single=True)
         if media == "json":
-            if not data.lstrip(b" \t\r\n").startswith(b"["):
-                return Body([decode_json(data)], single=True)
             return _body(_json_list(data), decode_json)
-        if not data or not (data[0] >> 4 == 0x9 or data[0] in (0xDC, 0xDD)):
-            return Body([decode_msgpack(data)], single=True)
         return _body(_packed_list(data), decode_msgpack)
     except _UNREADABLE as error:
         raise Malformed(f"the body is not a list in {media}: {error}") from None
+
+
+def is_single(data: bytes, media: Media) -> bool:
+    """Whether a body is one submission by itself: no list, and no NDJSON."""
+    if media == "msgpack":
+        return not data or not (data[0] >> 4 == 0x9 or data[0] in (0xDC, 0xDD))
+    return media == "json" and not data.lstrip(b" \t\r\n").startswith(b"[")
 
 
 def _body(

@@ -1,6 +1,6 @@
 """How times, ids and bytes are written in JSON, and read back: exactly one reading, or Malformed.
 
-    time_text(1_790_000_000_000_000_001)  ->  "2026-09-21T14:13:20.000000001Z"
+time_text(1_790_000_000_000_000_001)  ->  "2026-09-21T14:13:20.000000001Z"
 """
 
 import base64

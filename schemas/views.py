@@ -87,3 +87,21 @@ class ConsistencyView(msgspec.Struct, frozen=True):
     from_size: int = msgspec.field(name="from")
     to_size: int = msgspec.field(name="to")
     proof: list[str] = msgspec.field()
+
+
+class StateRow(msgspec.Struct, frozen=True):
+    """A key (what is no UTF-8 in it as \\xNN) and its value."""
+
+    key: str
+    value: Any
+
+
+class StateView(msgspec.Struct, frozen=True):
+    """A projection's state folded over the entries with seq < `as_of`; `root` is its hash (docs/format.md, section 13), hex."""
+
+    projection: str
+    version: int
+    as_of: int
+    entries: int
+    root: str
+    rows: list[StateRow]

@@ -175,6 +175,21 @@ COMMANDS: Mapping[str, Command | Group] = {
         "Say how a ledger stands: size, head, heartbeat, deadlines, disk.",
         "dna status ledger",
     ),
+    "config": Command(
+        "decision_dna.service.commands.status:config",
+        "Print the settings in force, secrets hidden.",
+        "dna config",
+    ),
+    "serve": Command(
+        "decision_dna.service.commands.running:serve",
+        "Serve a ledger over HTTP, until Ctrl-C.",
+        "dna serve ledger --port 8420",
+    ),
+    "run": Command(
+        "decision_dna.service.commands.running:run",
+        "Do the main job in one process: watch, detect, append, anchor, serve, verify.",
+        "dna run ledger --once",
+    ),
 }
 
 
@@ -276,6 +291,8 @@ def exit_code(error: LedgerError) -> int:
 
 def _sentence(error: typer.TyperException) -> str:
     path = getattr(getattr(error, "ctx", None), "command_path", "dna")
+    if "\n" in error.format_message():
+        return error.format_message()  # help, where a group was called without a command
     return f"{error.format_message().rstrip('.')} (see `{path} --help`)"
 
 

@@ -2,7 +2,7 @@
 
     decode, prepare          on the loop where there are few, in worker threads where there are many (signing releases the GIL)
     enqueue                  on the loop: so that answers come in the order of the queue
-    commit                   one thread; whatever queued during a commit is the next batch
+    commit                   in threads of their own; whatever queued during a commit is the next batch
     answer                   back on the loop, all of a commit at once
 
 Nothing is answered before it is durable, signed and locked. If the process dies in between, the caller does not know,
@@ -21,9 +21,10 @@ from typing import TypeVar
 from decision_dna import schemas
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.plan import AuthorDraft, Draft, Prepared
+from decision_dna.ledger.preparing import Decode, prepared_of
 from decision_dna.ledger.writer import QUEUE_EVENTS_MAX, Appended
 from decision_dna.schemas.errors import BadInput, Busy, LedgerError, Refused, Unavailable
-from decision_dna.schemas.submissions import Body, Media, SignedSubmission, Submission, decode_body
+from decision_dna.schemas.submissions import Body, Media, SignedSubmission, Submission, decode_body, is_single
 
 BYTES_ON_LOOP_MAX = 16 * 1024
 BYTES_IN_HAND_MAX = 256 * 1024 * 1024
@@ -37,14 +38,21 @@ Rows = list[Prepared | LedgerError]
 
 
 class Ingest:
-    """The way into a ledger. Made on the event loop that asks it; `commit_until_closed` runs in a thread of its own."""
+    """The way into a ledger. Made on the event loop that asks it; `commit_until_closed` runs in one or two threads of its own."""
 
     def __init__(
-        self, ledger: Ledger, *, window_seconds: float = 0.0, batch_events_max: int = 1024, threads: int = 2
+        self,
+        ledger: Ledger,
+        *,
+        window_seconds: float = 0.0,
+        batch_events_max: int = 1024,
+        threads: int = 2,
+        processes: int = 0,
     ) -> None:
         self._ledger, self._window, self._batch_max = ledger, window_seconds, batch_events_max
         self._loop = asyncio.get_running_loop()
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="prepare")
+        self._preparers = ledger.preparers(processes) if processes else None
         self._waiting: deque[tuple[Future[Appended], asyncio.Future[Appended]]] = deque()
         self._work = threading.Event()
         self._full = threading.Event()
@@ -52,7 +60,7 @@ class Ingest:
         self._requests = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._closing = False
+        self._closing = self._ended = False
 
     @property
     def in_hand(self) -> int:
@@ -84,11 +92,14 @@ class Ingest:
         return await self._loop.run_in_executor(self._workers, work)
 
     def commit_until_closed(self) -> None:
-        """Commit whatever is queued, again and again: the body of the one committing thread. Returns once closed and drained."""
+        """Commit whatever is queued, again and again: the body of the committing threads. Returns once closed and drained.
+
+        With two of them, one links a large batch while the other's is being written.
+        """
         writer = self._ledger.writer
         while True:
             self._work.wait()
-            self._work.clear()
+            self._work.clear()  # before the look at the queue: what is queued after it wakes again
             if self._window and not self._closing and writer.queued < self._batch_max:
                 self._full.clear()
                 self._full.wait(self._window)
@@ -97,33 +108,46 @@ class Ingest:
                 self._loop.call_soon_threadsafe(self._answer)
             # Somebody else in this process may have committed what was queued here: those answers are due too.
             self._loop.call_soon_threadsafe(self._answer)
-            if self._closing and not writer.queued:
+            if self._ended:
+                self._work.set()  # for the other one
                 return
 
     async def close(self) -> None:
         """Take no more, and return once everything taken is answered; the committing thread then ends."""
         self._closing = True
         await self._idle.wait()
-        self._work.set()
-        self._full.set()
+        self._end()
         self._workers.shutdown()
+        if self._preparers is not None:
+            self._preparers.close()
 
     def fail(self, error: LedgerError) -> None:
         """Tell all who wait: nobody commits any more, and whether their events are stored the next start finds out."""
         self._closing = True
+        self._end()
         while self._waiting:
             _, waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_exception(error)
 
+    def _end(self) -> None:
+        """Committing threads return when they next look."""
+        self._ended = True
+        self._work.set()
+        self._full.set()
+
     async def _prepared(self, data: bytes, media: Media, principal: str) -> tuple[Rows, bool]:
         if len(data) <= BYTES_ON_LOOP_MAX:
             return self._prepare(data, media, principal)
-        return await self.in_thread(lambda: self._prepare(data, media, principal))
+        if self._preparers is None or is_single(data, media):
+            return await self.in_thread(lambda: self._prepare(data, media, principal))
+        authority, now = self._ledger.writer.authority, self._ledger.clock.now_ns()
+        answer = self._preparers.submit(DECODERS[media], data, authority, principal, now)
+        return prepared_of(await asyncio.wrap_future(answer)), False
 
     def _prepare(self, data: bytes, media: Media, principal: str) -> tuple[Rows, bool]:
-        body = decode_body(data, media)
-        return self._ledger.prepare(drafts_of(body), principal), body.single
+        drafts = DECODERS[media](data)
+        return self._ledger.prepare(drafts, principal), is_single(data, media)
 
     async def _append(self, rows: Rows, atomic: bool) -> Appended:
         waiter: asyncio.Future[Appended] = self._loop.create_future()
@@ -159,6 +183,25 @@ class Ingest:
         self._requests -= 1
         if self._requests == 0:
             self._idle.set()
+
+
+def drafts_of_json(data: bytes) -> list[Draft | AuthorDraft | LedgerError]:
+    """Of a JSON body. Raises BadInput for the body as a whole."""
+    return drafts_of(decode_body(data, "json"))
+
+
+def drafts_of_ndjson(data: bytes) -> list[Draft | AuthorDraft | LedgerError]:
+    """Of an NDJSON body, likewise."""
+    return drafts_of(decode_body(data, "ndjson"))
+
+
+def drafts_of_msgpack(data: bytes) -> list[Draft | AuthorDraft | LedgerError]:
+    """Of a MessagePack body, likewise."""
+    return drafts_of(decode_body(data, "msgpack"))
+
+
+DECODERS: dict[Media, Decode] = {"json": drafts_of_json, "ndjson": drafts_of_ndjson, "msgpack": drafts_of_msgpack}
+"""By media type; functions with names, so that a preparing process finds them."""
 
 
 def drafts_of(body: Body) -> list[Draft | AuthorDraft | LedgerError]:

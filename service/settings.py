@@ -47,6 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `batch_window_ms`: how long a commit waits for more to arrive, unless `batch_max_size` events are there already; 0: what
     queued during the last commit is the next batch. `beyond_loopback` lets other machines connect, who then need the
     `master_api_key` to submit; `hosts` are the names under which they may address the service.
+    Large requests are decoded and signed in `prepare_threads`, or beside the service in `prepare_processes` where there are
+    cores for them.
     """
 
     host: str = "127.0.0.1"
@@ -57,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_window_ms: float = 0.0
     batch_max_size: int = 1024
     prepare_threads: int = 2
+    prepare_processes: int = 0
     subscribers_max: int = 1000
     ping_seconds: float = 15.0
     shutdown_seconds: int = 10
@@ -78,7 +81,7 @@ def read_settings(
 
 def check_settings(settings: Settings) -> None:
     """Raise Malformed or CannotOpen where settings do not go together."""
-    for name in ("port", "batch_window_ms", "ping_seconds", "shutdown_seconds"):
+    for name in ("port", "batch_window_ms", "prepare_processes", "ping_seconds", "shutdown_seconds"):
         if getattr(settings, name) < 0:
             raise Malformed(f"the setting {name} is not negative")
     for name in ("batch_max_size", "prepare_threads", "subscribers_max"):
@@ -135,7 +138,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _is_list(field: str) -> bool:
-    return get_type_hints(Settings)[field] == tuple[str, ...]
+    return bool(get_type_hints(Settings)[field] == tuple[str, ...])
 
 
 def _check_names(names: Iterable[str], where: str) -> None:

@@ -92,9 +92,11 @@ def _judge(scene: _Scene, party: Sequence[Trade], trades: Sequence[Trade]) -> It
     """What each two neighbouring runs of one direction are. A run belongs to one round: if that with the run before is
     without profit and that with the run after is not, to the latter."""
     runs = [tuple(run) for _, run in groupby(party, key=lambda trade: trade.mint_in)]
+    own = {trade.position for trade in party}
+    others = [trade for trade in trades if trade.position not in own]
     found = []
     for fronts, backs in pairwise(runs):
-        round_ = _round(scene, fronts, backs, trades)
+        round_ = _round(scene, fronts, backs, others)
         found.append(None if round_ is None else _verdict(scene, round_))
     taken = -1
     for index, verdict in enumerate(found):
@@ -107,26 +109,22 @@ def _judge(scene: _Scene, party: Sequence[Trade], trades: Sequence[Trade]) -> It
         taken = index + 1
 
 
-def _round(scene: _Scene, fronts: tuple[Trade, ...], backs: tuple[Trade, ...], trades: Sequence[Trade]) -> Round | None:
+def _round(scene: _Scene, fronts: tuple[Trade, ...], backs: tuple[Trade, ...], others: Sequence[Trade]) -> Round | None:
     """The round of two runs; None without a victim between, or where a side did not hold what it traded."""
     fronts = tuple(trade for trade in fronts if trade.keeps)
     backs = tuple(trade for trade in backs if trade.gives)
     if not fronts or not backs:
         return None
-    wallets = frozenset[str]().union(*(trade.wallets for trade in fronts + backs))
-    between = [
-        trade
-        for trade in trades
-        if fronts[0].position < trade.position < backs[-1].position
-        and trade.mint_in == fronts[0].mint_in
-        and not trade.wallets & wallets
-    ]
+    first, last, mint = fronts[0].position, backs[-1].position, fronts[0].mint_in
+    between = tuple(trade for trade in others if first < trade.position < last and trade.mint_in == mint)
     if not between:
         return None
-    within = range(fronts[0].position, backs[-1].position + 1)
-    inside = [step for step in scene.passes if step.transaction.position in within and step.mint == fronts[0].mint_out]
+    wallets = frozenset[str]().union(*(trade.wallets for trade in fronts + backs))
+    inside = [
+        step for step in scene.passes if first <= step.transaction.position <= last and step.mint == fronts[0].mint_out
+    ]
     own = tuple(step for step in inside if step.giver in wallets and _reaches(step, wallets, inside))
-    return Round(fronts, backs, tuple(between), own, wallets | {step.taker for step in own})
+    return Round(fronts, backs, between, own, wallets | {step.taker for step in own})
 
 
 def _reaches(step: Pass, wallets: frozenset[str], steps: Iterable[Pass]) -> bool:

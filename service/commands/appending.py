@@ -1,32 +1,43 @@
 """`dna append`, `heartbeat`, `erase`, `clock`: what a person writes into a ledger."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, NamedTuple
 
 import typer
 
-from decision_dna.ledger.fingerprint import fingerprint_of_hash
-from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.plan import AuthorDraft, Draft
+from decision_dna.ledger.receipts import batch_receipt
 from decision_dna.ledger.writer import Placed
-from decision_dna.schemas.errors import BadInput, LedgerError, TooLarge
+from decision_dna.schemas.errors import BadInput, Conflict, LedgerError, Refused, TooLarge, http_status
+from decision_dna.schemas.receipts import BatchReceipt, Problem
 from decision_dna.schemas.submissions import BODY_BYTES_MAX, Body, decode_json
-from decision_dna.schemas.texts import id_text, time_text
-from decision_dna.service.commands.places import RootKey, read_root_key, written
-from decision_dna.service.commands.terminal import Dir, EventName, Json, complain, progress, write, write_json
+from decision_dna.schemas.texts import time_text
+from decision_dna.service.commands import remote
+from decision_dna.service.commands.places import RootKey, is_address, read_root_key, written
+from decision_dna.service.commands.terminal import Dir, EventName, Json, Place, complain, progress, write, write_json
 from decision_dna.service.ingest import drafts_of
 
 BATCH_LINES = 1000
 
-Line = tuple[int, Draft | AuthorDraft | LedgerError]
-"""Its number in the file, from 1; what it says, or why it says nothing."""
+
+class Line(NamedTuple):
+    """Its number in the file, from 1; its text; and what it says, or why it says nothing."""
+
+    number: int
+    text: bytes
+    said: Draft | AuthorDraft | LedgerError
+
+
+Sink = Callable[[list[Line], bool], BatchReceipt]
+"""(lines, whether all of them stand or none) -> the receipt, with an outcome for each line. Raises LedgerError."""
 
 
 def append(
-    directory: Dir,
+    place: Place,
     file: Annotated[str, typer.Argument(metavar="FILE", help="NDJSON submissions; `-` is standard input.")],
     principal: Annotated[str, typer.Option("--principal", help="Whom the notary names for claims it signs.")] = "local",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Report lines that are refused, and go on.")] = False,
@@ -35,19 +46,20 @@ def append(
     """Append events from NDJSON, each acknowledged with its place.
 
     A line is {"type": …, "source": …, "payload": {…}}, optionally with id, subject, occurred_at, causes, trace; or a
-    claim that its author signed. Batches of 1,000 lines are durable, signed and locked before they are acknowledged.
+    claim that its author signed. Batches of 1,000 lines are durable, signed and locked before they are acknowledged;
+    with --json, by a receipt for each batch.
 
     The first line that is refused ends it: nothing of its batch, nor after it, is written. Run again with the same file,
     lines that carry an id are recognised and appended once; lines without an id would be appended twice, so resuming
     needs ids.
     """
-    with _opened(file) as source, written(directory) as ledger, progress("append", shown=not json) as bar:
-        count = _Counts()
-        for batch in _batches(source):
-            acknowledged = _append_batch(ledger, batch, principal, count, skip_bad=skip_bad, json=json)
-            bar(count.appended + count.present, None)
-            if not acknowledged:
+    count = _Counts()
+    with _opened(file) as source, _sink(place, principal) as sink, progress("append", shown=not json) as bar:
+        lines = _lines(source)
+        while batch := list(islice(lines, BATCH_LINES)):
+            if not _append_batch(sink, batch, count, skip_bad=skip_bad, json=json):
                 break
+            bar(count.appended + count.present, None)
     if not json:
         write(f"{count.appended} appended, {count.present} were there already, {count.refused} refused")
     return 1 if count.refused else 0
@@ -69,10 +81,18 @@ def _opened(file: str) -> BinaryIO:
         raise typer.BadParameter(f"{file}: {error.strerror}", param_hint="FILE") from None
 
 
-def _batches(source: BinaryIO) -> Iterator[list[Line]]:
-    lines = _lines(source)
-    while batch := list(islice(lines, BATCH_LINES)):
-        yield batch
+@contextmanager
+def _sink(place: str, principal: str) -> Iterator[Sink]:
+    if is_address(place):
+        yield lambda lines, atomic: remote.submit(place, b"".join(line.text for line in lines), atomic=atomic)
+        return
+    with written(Path(place)) as ledger:
+
+        def sink(lines: list[Line], atomic: bool) -> BatchReceipt:
+            appended = ledger.append([line.said for line in lines], principal, atomic=atomic)
+            return batch_receipt(appended, ledger.reader.nodes, _problem)
+
+        yield sink
 
 
 def _lines(source: BinaryIO) -> Iterator[Line]:
@@ -80,10 +100,10 @@ def _lines(source: BinaryIO) -> Iterator[Line]:
     while text := source.readline(BODY_BYTES_MAX + 1):
         number += 1
         if len(text) > BODY_BYTES_MAX:
-            yield number, TooLarge(f"a line of more than {BODY_BYTES_MAX} bytes")
+            yield Line(number, b"", TooLarge(f"a line of more than {BODY_BYTES_MAX} bytes, and what follows it"))
             return  # where the next line begins is not known
         if text.strip():
-            yield number, _said(text)
+            yield Line(number, text.rstrip(b"\n") + b"\n", _said(text))
 
 
 def _said(text: bytes) -> Draft | AuthorDraft | LedgerError:
@@ -93,51 +113,47 @@ def _said(text: bytes) -> Draft | AuthorDraft | LedgerError:
         return error
 
 
-def _append_batch(
-    ledger: Ledger, batch: list[Line], principal: str, count: _Counts, *, skip_bad: bool, json: bool
-) -> bool:
+def _append_batch(sink: Sink, batch: list[Line], count: _Counts, *, skip_bad: bool, json: bool) -> bool:
     """Append and acknowledge; False where a refusal ends it."""
-    bad = [(number, said) for number, said in batch if isinstance(said, LedgerError)]
+    bad = [(line.number, str(line.said)) for line in batch if isinstance(line.said, LedgerError)]
     if bad and not skip_bad:
         _refuse(bad[:1], count)
         return False
-    appended = ledger.append([said for _, said in batch], principal, atomic=not skip_bad)
-    outcomes = list(zip([number for number, _ in batch], appended.outcomes, strict=True))
-    refused = [(number, outcome) for number, outcome in outcomes if isinstance(outcome, LedgerError)]
+    _refuse(bad, count)
+    good = [line for line in batch if not isinstance(line.said, LedgerError)]
+    if not good:
+        return True
+    try:
+        receipt = sink(good, not skip_bad)
+    except (Refused, Conflict, BadInput) as error:  # of all of them, by a service
+        _refuse([(good[0].number, f"(or one of the {len(good) - 1} after it): {error}")], count)
+        return False
+    outcomes = list(zip([line.number for line in good], receipt.outcomes, strict=True))
+    refused = [(number, outcome.detail) for number, outcome in outcomes if isinstance(outcome, Problem)]
     if refused and not skip_bad:
         _refuse([_first_cause(refused)], count)
         return False
     _refuse(refused, count)
-    for number, outcome in outcomes:
-        if isinstance(outcome, Placed):
-            count.appended += not outcome.duplicate
-            count.present += outcome.duplicate
-            if json:
-                write_json(_acknowledgement(number, outcome))
+    count.appended += receipt.count
+    count.present += len(good) - len(refused) - receipt.count
+    if json:
+        write_json(receipt)
     return True
 
 
-def _first_cause(refused: list[tuple[int, LedgerError]]) -> tuple[int, LedgerError]:
+def _first_cause(refused: list[tuple[int, str]]) -> tuple[int, str]:
     """Of an atomic batch, the refusal that the others follow from."""
-    return next((each for each in refused if not str(each[1]).startswith("refused with the rest")), refused[0])
+    return next((each for each in refused if not each[1].startswith("refused with the rest")), refused[0])
 
 
-def _refuse(lines: Iterable[tuple[int, LedgerError]], count: _Counts) -> None:
-    for number, error in lines:
+def _refuse(lines: Iterable[tuple[int, str]], count: _Counts) -> None:
+    for number, reason in lines:
         count.refused += 1
-        complain(f"line {number}: {error}")
+        complain(f"line {number}: {reason}")
 
 
-def _acknowledgement(number: int, placed: Placed) -> dict[str, object]:
-    """Where an event stands; its proof is `dna prove`'s."""
-    return {
-        "line": number,
-        "seq": placed.seq,
-        "id": id_text(placed.id),
-        "fingerprint": str(fingerprint_of_hash(placed.seq, placed.hash)),
-        "hash": placed.hash.hex(),
-        "duplicate": placed.duplicate,
-    }
+def _problem(error: LedgerError) -> Problem:
+    return Problem("about:blank", type(error).__name__, http_status(error), str(error))
 
 
 def heartbeat(directory: Dir, json: Json = False) -> None:

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from decision_dna.ledger.evidence import EvidenceReport, check_evidence
+from decision_dna.ledger.views import payload_view
 from decision_dna.schemas.errors import BadInput
 from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX
 from decision_dna.schemas.texts import id_text, time_text
 from decision_dna.service.commands.terminal import Json, Key, write, write_facts, write_json
-from decision_dna.service.commands.views import payload_view
 
 
 def check(
@@ -89,7 +90,8 @@ def _write_report(report: EvidenceReport, view: dict[str, object]) -> None:
     events, heartbeats = view["events"], view["heartbeats"]
     for event in events if isinstance(events, list) else []:
         write("")
-        write_facts([(name, value) for name, value in event.items() if value not in ("", None)])
+        shown = {**event, "payload": msgspec.json.encode(event["payload"]).decode()} if event["payload"] else event
+        write_facts([(name, value) for name, value in shown.items() if value not in ("", None)])
     if isinstance(heartbeats, list) and heartbeats:
         write("")
         write_facts([(beat["role"], f"seq {beat['seq']}, recorded {beat['recorded_at']}") for beat in heartbeats])

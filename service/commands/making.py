@@ -40,11 +40,15 @@ def init(
     origin: Annotated[str, typer.Option("--origin", metavar="NAME", help="The log's name, for good: example.org/log.")],
     policy: Annotated[
         Path | None,
-        typer.Option("--policy", exists=True, dir_okay=False, help="A policy in JSON or TOML: who must sign, deadlines."),
+        typer.Option(
+            "--policy", exists=True, dir_okay=False, help="A policy in JSON or TOML: who must sign, deadlines."
+        ),
     ] = None,
     successor: Annotated[
         str | None,
-        typer.Option("--successor", metavar="OLD", help="Go on after a loss: the old ledger, or a file with its last head."),
+        typer.Option(
+            "--successor", metavar="OLD", help="Go on after a loss: the old ledger, or a file with its last head."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -71,7 +75,11 @@ def read_policy(path: Path) -> Policy:
         fields = tomllib.loads(path.read_text()) if path.suffix == ".toml" else msgspec.json.decode(path.read_bytes())
         said = msgspec.convert(fields, _PolicyFile)
         rules = [
-            {"attestation": rule.attestation, "keys": sorted(hex_bytes(key, 8, "key id") for key in rule.keys), "source": rule.source}
+            {
+                "attestation": rule.attestation,
+                "keys": sorted(hex_bytes(key, 8, "key id") for key in rule.keys),
+                "source": rule.source,
+            }
             for rule in sorted(said.sources, key=lambda rule: rule.source)
         ]
         policy = msgspec.convert({**msgspec.structs.asdict(said), "sources": rules}, Policy)

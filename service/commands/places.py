@@ -12,7 +12,7 @@ from decision_dna.engine.projections import PROJECTIONS, ProjectionFollower
 from decision_dna.ledger.authority import Authority
 from decision_dna.ledger.folder import read_folder
 from decision_dna.ledger.followers import Followers
-from decision_dna.ledger.indexes import IndexFollower, Indexes
+from decision_dna.ledger.indexes import Indexes, IndexFollower
 from decision_dna.ledger.keyring import read_key
 from decision_dna.ledger.ledger import Ledger, open_ledger
 from decision_dna.ledger.lock import Locked
@@ -70,7 +70,9 @@ def written(path: Path) -> Iterator[Ledger]:
 
 RootKey = Annotated[
     Path | None,
-    typer.Option("--root", metavar="FILE", exists=True, dir_okay=False, help="The root key's file, if not in DIR/keys."),
+    typer.Option(
+        "--root", metavar="FILE", exists=True, dir_okay=False, help="The root key's file, if not in DIR/keys."
+    ),
 ]
 
 

@@ -47,7 +47,9 @@ def prove(
             seq = log.reader.resolve(event)
             data = prove_event(log.reader, seq, _around(log, seq, seq), with_payload=payload)
     else:
-        data = _prove_stream(Path(place), stream or "", time_from or 0, time.time_ns() - 1 if time_to is None else time_to)
+        data = _prove_stream(
+            Path(place), stream or "", time_from or 0, time.time_ns() - 1 if time_to is None else time_to
+        )
     output.write_bytes(data)
     if json:
         write_json({"file": str(output), "bytes": len(data)})

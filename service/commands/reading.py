@@ -8,12 +8,13 @@ import typer
 
 from decision_dna.ledger import queries
 from decision_dna.ledger.queries import PAGE_EVENTS_MAX, EventFilter
+from decision_dna.ledger.views import event_view
 from decision_dna.schemas.texts import id_text, time_text
 from decision_dna.schemas.views import EventView, LineageView, PageView
 from decision_dna.service.commands import remote
 from decision_dna.service.commands.places import View, fixed_view, is_address
 from decision_dna.service.commands.terminal import EventName, Json, Place, write, write_facts, write_json, write_table
-from decision_dna.service.commands.views import EVENT_COLUMNS, event_facts, event_row, event_view, parse_id, parse_time
+from decision_dna.service.commands.views import EVENT_COLUMNS, event_facts, event_row, parse_id, parse_time
 
 FOLLOW_SECONDS = 0.25
 
@@ -64,7 +65,11 @@ def query(
     wanted = EventFilter(
         type_name, source, subject, stream, correlation, cause or b"", time_from or 0, time_to, from_seq, to_seq
     )
-    page = _remote_page(place, wanted, order, limit, cursor) if is_address(place) else _page(Path(place), wanted, order, limit, cursor)
+    page = (
+        _remote_page(place, wanted, order, limit, cursor)
+        if is_address(place)
+        else _page(Path(place), wanted, order, limit, cursor)
+    )
     if json:
         write_json(page)
         return
@@ -128,9 +133,7 @@ def lineage(
 def _graph(log: View, event: str, direction: Direction, depth: int, limit: int) -> LineageView:
     seq = log.reader.resolve(event)
     found = queries.lineage(log.reader, log.indexes, seq, direction, depth=depth, limit=limit)
-    return LineageView(
-        [event_view(node) for node in found.nodes], found.edges, found.truncated, found.checkpoint.note
-    )
+    return LineageView([event_view(node) for node in found.nodes], found.edges, found.truncated, found.checkpoint.note)
 
 
 def tail(

@@ -1,5 +1,6 @@
 """A running service, asked over HTTP: what it answers, or our own errors."""
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -7,7 +8,7 @@ import httpx
 import msgspec
 
 from decision_dna.schemas.errors import Conflict, LedgerError, Malformed, NotFound, Refused, Unavailable
-from decision_dna.schemas.receipts import Problem
+from decision_dna.schemas.receipts import BatchReceipt, Problem
 
 SECONDS_MAX = 30.0
 _BY_STATUS: dict[int, type[LedgerError]] = {400: Malformed, 401: Refused, 403: Refused, 404: NotFound, 409: Conflict}
@@ -27,6 +28,23 @@ def ask_for(kind: type[T], address: str, path: str, parameters: Parameters | Non
     body = ask(address, path, parameters)
     try:
         return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise Unavailable(f"{address} does not answer like a ledger's service: {error}") from None
+
+
+def submit(address: str, lines: bytes, *, atomic: bool) -> BatchReceipt:
+    """Submissions as NDJSON, acknowledged. Raises Unavailable, and what the service refuses as a whole.
+
+    A service beyond this machine wants its key: MASTER_API_KEY in the environment.
+    """
+    key = os.environ.get("MASTER_API_KEY")
+    headers = {"content-type": "application/x-ndjson", **({"x-api-key": key} if key else {})}
+    parameters = {"atomic": "true" if atomic else "false"}
+    body = _answered(
+        lambda client: client.post("/api/events", content=lines, params=parameters, headers=headers), address
+    )
+    try:
+        return msgspec.json.decode(body, type=BatchReceipt)
     except msgspec.DecodeError as error:
         raise Unavailable(f"{address} does not answer like a ledger's service: {error}") from None
 

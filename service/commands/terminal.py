@@ -36,7 +36,6 @@ Key = Annotated[
 ]
 
 
-
 def write_json(value: object) -> None:
     """One line."""
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")

@@ -8,11 +8,12 @@ import hmac
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import cast
 from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Litestar
-from litestar.types import Message, Receive, Scope, Send
+from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 from decision_dna.ledger.receipts import batch_receipt, event_receipt
 from decision_dna.ledger.writer import Appended, Placed
@@ -50,21 +51,19 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] != "http":
-            await self._rest(scope, receive, send)
-            return
         answer = _Answer(send)
+        http = cast("HTTPScope", scope)  # the server speaks nothing else: no web sockets, no lifespan
         try:
-            await self._route(scope, receive, answer)
+            await self._route(http, receive, answer)
         except (LedgerError, RequestRefused) as error:
             await answer.refuse(error)
         except Exception as error:
             await answer.refuse(error)
             raise
         finally:
-            self._parts.metrics.requested(scope["method"], answer.status)
+            self._parts.metrics.requested(http["method"], answer.status)
 
-    async def _route(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+    async def _route(self, scope: HTTPScope, receive: Receive, answer: "_Answer") -> None:
         headers = dict(scope["headers"])
         self._check_host(headers.get(b"host", b""))
         path, method = scope["path"], scope["method"]
@@ -90,18 +89,22 @@ class Front:
             return LOCAL
         given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
         if not hmac.compare_digest(given, self._key):
-            raise RequestRefused(HTTPStatus.UNAUTHORIZED, "submitting needs the key: X-API-Key, or Authorization: Bearer")
+            raise RequestRefused(
+                HTTPStatus.UNAUTHORIZED, "submitting needs the key: X-API-Key, or Authorization: Bearer"
+            )
         return MASTER
 
     # --- submissions -----------------------------------------------------------------------------------------------
 
-    async def _submit(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
+    async def _submit(self, scope: HTTPScope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
         started = time.perf_counter()
         principal, media = self._principal(headers), media_of(headers)
         atomic = asked_atomic(scope["query_string"])
         body = await read_body(receive, headers)
         appended, single = await self._parts.ingest.submit(body, media, principal, atomic=atomic)
         self._parts.metrics.appended(appended, time.perf_counter() - started)
+        if atomic:
+            check_whole(appended)
         if single:
             await self._answer_one(appended, answer)
         else:
@@ -122,7 +125,9 @@ class Front:
 
     # --- subscriptions ---------------------------------------------------------------------------------------------
 
-    async def _subscribe(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
+    async def _subscribe(
+        self, scope: HTTPScope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer"
+    ) -> None:
         asked = parameters(scope["query_string"], (*SELECTING, "from_seq"))
         last_seen, from_seq = headers.get(b"last-event-id"), asked.pop("from_seq", None)
         start = None if from_seq is None else number(from_seq, "from_seq")
@@ -215,14 +220,14 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
     size, more = 0, True
     while more:
         message = await receive()
-        if message["type"] == "http.disconnect":
+        if message["type"] != "http.request":
             raise RequestRefused(HTTPStatus.BAD_REQUEST, "the client went away before its request was complete")
-        part = message.get("body", b"")
+        part: bytes = message["body"]
         size += len(part)
         if size > BODY_BYTES_MAX:
             raise TooLarge(f"a body of more than {BODY_BYTES_MAX} bytes")
         parts.append(part)
-        more = message.get("more_body", False)
+        more = message["more_body"]
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -232,6 +237,13 @@ def status_of(appended: Appended) -> int:
         return HTTPStatus.MULTI_STATUS
     new = any(isinstance(outcome, Placed) and not outcome.duplicate for outcome in appended.outcomes)
     return HTTPStatus.CREATED if new else HTTPStatus.OK
+
+
+def check_whole(appended: Appended) -> None:
+    """Raise what an atomic request was refused for: then all of its outcomes are errors, and the first says why."""
+    first = appended.outcomes[0]
+    if isinstance(first, LedgerError):
+        raise first
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -19,7 +19,7 @@ from decision_dna.service.http.metrics import PerformanceView, SystemView
 
 Kind = Literal["string", "integer", "boolean"]
 
-JSON, TEXT, BYTES = "application/json", "text/plain; charset=utf-8", "application/octet-stream"
+JSON, TEXT, BYTES = "application/json", "text/plain", "application/octet-stream"
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -158,7 +158,7 @@ HEALTH = Operation("get", "/api/health", "It answers", (), dict[str, str])
 READY = Operation("get", "/api/health/ready", "It can append and read; 503 where it cannot", (), dict[str, str])
 SYSTEM = Operation("get", "/api/health/metrics/system", "Process and disk", (), SystemView)
 PERFORMANCE = Operation("get", "/api/health/metrics/performance", "Latencies and queues", (), PerformanceView)
-METRICS = Operation("get", "/metrics", "For Prometheus", media=TEXT)
+METRICS = Operation("get", "/metrics", "For Prometheus", media="text/plain; version=0.0.4")
 SCHEMA = Operation("get", "/schema", "This document")
 
 OPERATIONS = (
@@ -167,11 +167,24 @@ OPERATIONS = (
 )  # fmt: skip
 
 
+def allowed_methods(path: str) -> str:
+    """The methods that a path has, as the header Allow lists them."""
+    words = path.rstrip("/").split("/")
+    return ", ".join(sorted({each.method.upper() for each in OPERATIONS if _is_at(each.path.split("/"), words)}))
+
+
+def _is_at(pattern: list[str], words: list[str]) -> bool:
+    if pattern[-1] == "{tile}":
+        return words[: len(pattern) - 1] == pattern[:-1]
+    return len(pattern) == len(words) and all(p == w or p.startswith("{") for p, w in zip(pattern, words, strict=True))
+
+
 def openapi() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
-    types = [operation.answer for operation in OPERATIONS if operation.answer is not None]
+    answering = [operation for operation in OPERATIONS if operation.answer is not None]
+    types = [operation.answer for operation in answering]
     found, components = msgspec.json.schema_components([*types, Problem], ref_template="#/components/schemas/{name}")
-    shapes = dict(zip(map(id, (op for op in OPERATIONS if op.answer is not None)), found, strict=False))
+    shapes = {id(operation): shape for operation, shape in zip(answering, found, strict=False)}
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation, shapes.get(id(operation), {}))
@@ -222,7 +235,10 @@ _BODY = {
 }
 _TEXT = {"type": "string"}
 _ID = {"type": "string", "format": "uuid"}
-_ANY_SUBMISSION: dict[str, Any] = {"payload": {"type": "object"}, "expected_stream_seq": {"type": "integer", "minimum": 0}}
+_ANY_SUBMISSION: dict[str, Any] = {
+    "payload": {"type": "object"},
+    "expected_stream_seq": {"type": "integer", "minimum": 0},
+}
 
 SUBMISSION: dict[str, Any] = {
     "oneOf": [

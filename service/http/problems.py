@@ -1,6 +1,6 @@
 """Every error as a problem (RFC 9457), by one table: the status of a `LedgerError` is that of `schemas.errors.http_status`.
 
-    {"type":"urn:decision-dna:problem:id-conflict","title":"IdConflict","status":409,"detail":"id … stands at seq 7 …"}
+{"type":"urn:decision-dna:problem:id-conflict","title":"IdConflict","status":409,"detail":"id … stands at seq 7 …"}
 """
 
 import logging
@@ -14,6 +14,7 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from decision_dna.schemas.errors import Busy, LedgerError, http_status
 from decision_dna.schemas.receipts import Problem
+from decision_dna.service.http.operations import allowed_methods
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
@@ -62,11 +63,13 @@ def problem_for(error: Exception) -> Problem:
     return plain_problem(500, "the service failed: its log says why")
 
 
-def respond(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The handler of every exception of the application."""
     problem = problem_for(error)
-    body = msgspec.json.encode(problem)
-    return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers_of(error))
+    headers = headers_of(error)
+    if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = allowed_methods(request.scope["path"])
+    return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def _type(name: str) -> str:

@@ -1,43 +1,310 @@
-"""The routes that read: events, streams, lineage, the public log, anchors, health."""
+"""The routes that read: events, streams, lineage, the public log, state, anchors, health. What takes long runs beside the loop."""
 
 import base64
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any, get_args
 
 import msgspec
-from litestar import Controller, Request, Response, get
-from litestar.params import Parameter
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
 
-from decision_dna.ledger import layout
-from decision_dna.ledger.evidence import Around, leaves_before, prove_event, prove_run
-from decision_dna.ledger.queries import (
-    Direction,
-    EventFilter,
-    Order,
-    Page,
-    find,
-    lineage,
-    query,
-    stream_heads,
-    stream_run,
-)
-from decision_dna.ledger.reader import LogReader
+from decision_dna.engine.projections import ProjectionFollower
+from decision_dna.engine.replay import replay_log
+from decision_dna.ledger.merkle import TILE_WIDTH
+from decision_dna.ledger.queries import Direction, EventFilter, Order, Page, lineage, query, stream_heads, stream_run
 from decision_dna.ledger.tilepath import parse_tile_path
 from decision_dna.ledger.tlogproof import format_proof
-from decision_dna.ledger.views import event_view
+from decision_dna.ledger.views import event_view, plain_view
+from decision_dna.schemas import codec
 from decision_dna.schemas.anchoring import CONFIRMED
 from decision_dna.schemas.errors import Malformed, NotFound, Unavailable
-from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_ns
 from decision_dna.schemas.views import (
     ConsistencyView,
-    EventView,
     LineageView,
     PageView,
     RunView,
+    StateRow,
+    StateView,
     StreamsView,
     StreamView,
 )
-from decision_dna.service.http.asking import RANGES, SELECTING, event_filter, number, parameters
-from decision_dna.service.http.metrics import PerformanceView, SystemView
+from decision_dna.service.http import operations
+from decision_dna.service.http.asking import RANGES, SELECTING, event_filter, number, parameters, truth
+from decision_dna.service.http.operations import BYTES, JSON, TEXT, Operation
+from decision_dna.service.http.proving import event_evidence, pinned, run_evidence
 from decision_dna.service.http.running import Running
+
+Asked = Request[Any, Any, Any]
+
+FOREVER = "public, max-age=31536000, immutable"
+FOR_AN_HOUR = "public, max-age=3600"
+FOR_SECONDS = "public, max-age=2"
+
+
+def parts_of(request: Asked) -> Running:
+    """What the application was made with."""
+    parts: Running = request.app.state.parts
+    return parts
+
+
+def asked_of(request: Asked, operation: Operation) -> dict[str, str]:
+    """The parameters of a request, if they are the operation's. Raises Malformed."""
+    asked = parameters(request.scope["query_string"], operation.names)
+    missing = [each.name for each in operation.query if each.required and each.name not in asked]
+    if missing:
+        raise Malformed(f"{', '.join(missing)} is missing")
+    return asked
+
+
+def json(value: Any) -> Response[bytes]:
+    """A JSON answer."""
+    return Response(msgspec.json.encode(value), media_type=JSON)
+
+
+def kept(data: bytes, media: str, cache: str) -> Response[bytes]:
+    """An answer that may be cached."""
+    return Response(data, media_type=media, headers={"cache-control": cache})
+
+
+def page_view(page: Page) -> PageView:
+    """A page as JSON has it."""
+    return PageView([event_view(event) for event in page.events], page.next_cursor, page.checkpoint.note)
+
+
+# --- events --------------------------------------------------------------------------------------------------------
+
+
+@get(operations.LIST_EVENTS.path, sync_to_thread=True)
+def list_events(request: Asked) -> Response[bytes]:
+    """A page by filter."""
+    asked = asked_of(request, operations.LIST_EVENTS)
+    wanted = event_filter({name: asked[name] for name in (*SELECTING, *RANGES) if name in asked})
+    return json(page_view(_page(parts_of(request), asked, wanted, _choice(asked, "order", Order, "asc"))))
+
+
+def _page(parts: Running, asked: dict[str, str], wanted: EventFilter, order: Order) -> Page:
+    limit = number(asked.get("limit", "100"), "limit")
+    return query(parts.ledger.reader, parts.indexes, wanted, order=order, limit=limit, cursor=asked.get("cursor"))
+
+
+def _choice(asked: dict[str, str], name: str, choices: Any, default: str) -> Any:
+    given, known = asked.get(name, default), get_args(choices)
+    if given not in known:
+        raise Malformed(f"{name} is {' or '.join(known)}, not {given[:40]!r}")
+    return given
+
+
+@get("/api/events/{name:str}", sync_to_thread=False)
+def show_event(request: Asked, name: str) -> Response[bytes]:
+    """One event."""
+    asked_of(request, operations.EVENT)
+    reader = parts_of(request).ledger.reader
+    return json(event_view(reader.event(reader.resolve(name))))
+
+
+@get("/api/events/{name:str}/proof", sync_to_thread=True)
+def show_proof(request: Asked, name: str) -> Response[bytes]:
+    """Its tlog-proof, in the newest head or in one that was signed before."""
+    asked = asked_of(request, operations.PROOF)
+    reader = pinned(parts_of(request).ledger)
+    size = number(asked["size"], "size") if "size" in asked else reader.size
+    note, seq = reader.note_of(size), reader.resolve(name)
+    return kept(format_proof(seq, reader.prove_inclusion(seq, size), note).encode(), TEXT, "no-store")
+
+
+@get("/api/events/{name:str}/evidence", sync_to_thread=True)
+def show_evidence(request: Asked, name: str) -> Response[bytes]:
+    """Its evidence file."""
+    asked = asked_of(request, operations.EVIDENCE)
+    parts = parts_of(request)
+    seq = parts.ledger.reader.resolve(name)
+    with_payload = truth(asked.get("payload", "true"), "payload")
+    return Response(event_evidence(parts.ledger, parts.indexes, seq, with_payload=with_payload), media_type=JSON)
+
+
+@get("/api/events/{name:str}/lineage", sync_to_thread=True)
+def show_lineage(request: Asked, name: str) -> Response[bytes]:
+    """Causes and effects."""
+    asked = asked_of(request, operations.LINEAGE)
+    parts, direction = parts_of(request), _choice(asked, "direction", Direction, "both")
+    depth, limit = number(asked.get("depth", "8"), "depth"), number(asked.get("limit", "200"), "limit")
+    reader = parts.ledger.reader
+    found = lineage(reader, parts.indexes, reader.resolve(name), direction, depth=depth, limit=limit)
+    nodes = [event_view(event) for event in found.nodes]
+    return json(LineageView(nodes, found.edges, found.truncated, found.checkpoint.note))
+
+
+# --- streams -------------------------------------------------------------------------------------------------------
+
+
+@get(operations.STREAMS.path, sync_to_thread=True)
+def list_streams(request: Asked) -> Response[bytes]:
+    """All heads."""
+    asked_of(request, operations.STREAMS)
+    ledger = parts_of(request).ledger
+    reader = pinned(ledger)
+    heads = sorted(stream_heads(reader, ledger.store).items())
+    views = [StreamView(name, count, hashed.hex()) for name, (count, hashed) in heads]
+    return json(StreamsView(views, reader.head().note))
+
+
+@get("/api/streams/{family:str}/{source:str}", sync_to_thread=True)
+def show_stream(request: Asked, family: str, source: str) -> Response[bytes]:
+    """A run."""
+    asked = asked_of(request, operations.STREAM)
+    parts, stream = parts_of(request), f"{family}/{source}"
+    start, limit = (
+        number(asked.get("from_stream_seq", "0"), "from_stream_seq"),
+        number(asked.get("limit", "100"), "limit"),
+    )
+    reader = pinned(parts.ledger)
+    found = stream_run(reader, parts.indexes, stream, start, limit)
+    if not found and start == 0:
+        raise NotFound(f"no stream is called {stream[:140]!r}")
+    following = start + len(found) if len(found) == limit else None
+    views = [event_view(event) for event in found]
+    return json(RunView(stream, views, following, f"/api/streams/{stream}/evidence", reader.head().note))
+
+
+@get("/api/streams/{family:str}/{source:str}/evidence", sync_to_thread=True)
+def show_stream_evidence(request: Asked, family: str, source: str) -> Response[bytes]:
+    """That a run is complete."""
+    asked = asked_of(request, operations.STREAM_EVIDENCE)
+    parts, from_ns, to_ns = parts_of(request), time_ns(asked["from"]), time_ns(asked["to"])
+    if from_ns > to_ns:
+        raise Malformed("from is after to")
+    data = run_evidence(parts.ledger, parts.indexes, f"{family}/{source}", from_ns, to_ns)
+    return Response(data, media_type=JSON)
+
+
+# --- the public log ------------------------------------------------------------------------------------------------
+
+
+@get(operations.CHECKPOINT.path, sync_to_thread=False)
+def show_checkpoint(request: Asked) -> Response[bytes]:
+    """The newest head. One commit after it, it is still true: it may be cached for a moment."""
+    return kept(parts_of(request).ledger.reader.head().note.encode(), TEXT, FOR_SECONDS)
+
+
+@get("/tile/{tile:path}", sync_to_thread=True)
+def show_tile(request: Asked, tile: str) -> Response[bytes]:
+    """A tile, by exactly its path."""
+    path = parse_tile_path(f"tile/{tile.removeprefix('/')}")
+    reader = parts_of(request).ledger.reader
+    level, index, width = path.level, path.index, path.width
+    data = reader.bundle(index, width) if level is None else reader.tile(level, index, width)
+    return kept(data, BYTES, FOREVER if path.width == TILE_WIDTH else FOR_AN_HOUR)
+
+
+@get(operations.CONSISTENCY.path, sync_to_thread=True)
+def show_consistency(request: Asked) -> Response[bytes]:
+    """Between two sizes."""
+    asked = asked_of(request, operations.CONSISTENCY)
+    reader = pinned(parts_of(request).ledger)
+    start = number(asked["from"], "from")
+    end = number(asked["to"], "to") if "to" in asked else reader.size
+    proof = reader.prove_consistency(start, end)
+    return json(ConsistencyView(start, end, [base64.b64encode(value).decode() for value in proof]))
+
+
+# --- state and anchors ---------------------------------------------------------------------------------------------
+
+
+@get("/api/state/{projection:str}", sync_to_thread=True)
+def show_state(request: Asked, projection: str) -> Response[bytes]:
+    """A projection's state, as it is followed, or folded anew up to a seq."""
+    asked = asked_of(request, operations.STATE)
+    parts = parts_of(request)
+    found = [each for each in parts.projections if each.name == projection]
+    if not found:
+        raise NotFound(f"no projection is called {projection[:80]!r}")
+    if "at" not in asked:
+        committed, rows = found[0].commitment()
+        return json(_state_view(found[0], committed.as_of, committed.root, rows))
+    reader = pinned(parts.ledger)
+    at = number(asked["at"], "at", reader.size)
+    replayed = replay_log(parts.ledger.store, reader, found[0].projection, at, from_snapshot=True)
+    return json(_state_view(found[0], replayed.as_of, replayed.root, replayed.rows))
+
+
+def _state_view(follower: ProjectionFollower, as_of: int, root: bytes, rows: list[tuple[bytes, bytes]]) -> StateView:
+    views = [StateRow(key.decode(errors="backslashreplace"), plain_view(codec.decode(value))) for key, value in rows]
+    return StateView(follower.name, follower.version, as_of, len(rows), root.hex(), views)
+
+
+@get(operations.ANCHORS.path, sync_to_thread=True)
+def list_anchors(request: Asked) -> Response[bytes]:
+    """Newest first."""
+    asked = asked_of(request, operations.ANCHORS)
+    return json(page_view(_page(parts_of(request), asked, EventFilter(type=CONFIRMED), "desc")))
+
+
+@get("/api/anchors/{number_text:str}", sync_to_thread=True)
+def show_anchor(request: Asked, number_text: str) -> Response[bytes]:
+    """By its number."""
+    asked_of(request, operations.ANCHOR)
+    parts, wanted = parts_of(request), number(number_text, "the number of an anchor")
+    cursor: str | None = None
+    while True:
+        page = query(parts.ledger.reader, parts.indexes, EventFilter(type=CONFIRMED), limit=1000, cursor=cursor)
+        for view in map(event_view, page.events):
+            if isinstance(view.payload, dict) and view.payload.get("n") == wanted:
+                return json(view)
+        cursor = page.next_cursor
+        if cursor is None:
+            raise NotFound(f"no anchor has the number {wanted}")
+
+
+# --- health --------------------------------------------------------------------------------------------------------
+
+
+@get(operations.HEALTH.path, sync_to_thread=False)
+def show_health(request: Asked) -> Response[bytes]:
+    """It answers."""
+    return json({"status": "up", "origin": parts_of(request).ledger.origin})
+
+
+@get(operations.READY.path, sync_to_thread=False)
+def show_readiness(request: Asked) -> Response[bytes]:
+    """Whether it appends and follows."""
+    parts = parts_of(request)
+    for error in (parts.ledger.writer.stopped, parts.followers.failed):
+        if error is not None:
+            raise Unavailable(f"not ready: {error}")
+    return json({"status": "ready", "origin": parts.ledger.origin})
+
+
+@get(operations.SYSTEM.path, sync_to_thread=True)
+def show_system(request: Asked) -> Response[bytes]:
+    """Process and disk."""
+    parts = parts_of(request)
+    return json(parts.metrics.system(parts.ledger))
+
+
+@get(operations.PERFORMANCE.path, sync_to_thread=False)
+def show_performance(request: Asked) -> Response[bytes]:
+    """Latencies and queues."""
+    parts = parts_of(request)
+    lag, subscribers = parts.followers.lag, parts.tail.subscribers
+    return json(parts.metrics.performance(parts.ledger, parts.ingest.in_hand, lag, subscribers))
+
+
+@get(operations.METRICS.path, sync_to_thread=False)
+def show_metrics(request: Asked) -> Response[bytes]:
+    """For Prometheus."""
+    parts = parts_of(request)
+    text = parts.metrics.exposition(parts.ledger, parts.followers.lag, parts.tail.subscribers)
+    return kept(text, operations.METRICS.media, "no-store")
+
+
+@get(operations.SCHEMA.path, sync_to_thread=False)
+def show_schema() -> Response[bytes]:
+    """OpenAPI 3.1."""
+    return json(operations.openapi())
+
+
+ROUTES: list[HTTPRouteHandler] = [
+    list_events, show_event, show_proof, show_evidence, show_lineage, list_streams, show_stream, show_stream_evidence,
+    show_checkpoint, show_tile, show_consistency, show_state, list_anchors, show_anchor, show_health, show_readiness,
+    show_system, show_performance, show_metrics, show_schema,
+]  # fmt: skip

@@ -1,8 +1,8 @@
 """The running service without its HTTP: one task group owns every loop, and ends them in order.
 
-    followers       a thread that keeps indexes and projections
-    committer       a thread that commits what is queued
-    heartbeats      a timer, so that the log is never silent for longer than its policy says
+followers       a thread that keeps indexes and projections
+committer       a thread that commits what is queued
+heartbeats      a timer, so that the log is never silent for longer than its policy says
 """
 
 import asyncio
@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from decision_dna.ledger.followers import Follower, Followers
-from decision_dna.ledger.indexes import IndexFollower, Indexes
+from decision_dna.engine.projections import ProjectionFollower
+from decision_dna.ledger.followers import Followers
+from decision_dna.ledger.indexes import Indexes, IndexFollower
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.queries import EventFilter, query
 from decision_dna.schemas.errors import Unavailable
@@ -22,6 +23,8 @@ from decision_dna.service.http.metrics import Metrics
 from decision_dna.service.http.stream import Tail
 from decision_dna.service.ingest import Ingest
 from decision_dna.service.settings import Settings
+
+COMMITTERS = 2
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -34,19 +37,23 @@ class Running(msgspec.Struct, frozen=True):
     tail: Tail
     metrics: Metrics
     settings: Settings
+    projections: tuple[ProjectionFollower, ...]
 
 
 @contextlib.asynccontextmanager
-async def running(ledger: Ledger, settings: Settings, more: Sequence[Follower] = ()) -> AsyncIterator[Running]:
+async def running(
+    ledger: Ledger, settings: Settings, projections: Sequence[ProjectionFollower] = ()
+) -> AsyncIterator[Running]:
     """Everything in motion around an open ledger, which stays the caller's to close. At the end: subscriptions end, what
     was taken is answered, loops stop. Raises what made a loop fail."""
     indexes, metrics = Indexes(ledger.store), Metrics()
-    followers = Followers(ledger.store, ledger.reader, [IndexFollower(), *more])
+    followers = Followers(ledger.store, ledger.reader, [IndexFollower(), *projections])
     ingest = Ingest(
         ledger,
         window_seconds=settings.batch_window_ms / 1000,
         batch_events_max=settings.batch_max_size,
         threads=settings.prepare_threads,
+        processes=settings.prepare_processes,
     )
     tail = Tail(
         ledger.reader,
@@ -62,10 +69,11 @@ async def running(ledger: Ledger, settings: Settings, more: Sequence[Follower] =
     followers.start()
     try:
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(_commit(ingest), name="committer")
+            for number in range(COMMITTERS):
+                loops.create_task(_commit(ingest), name=f"committer-{number}")
             loops.create_task(_heartbeats(ledger, indexes, closing), name="heartbeats")
             try:
-                yield Running(ledger, indexes, followers, ingest, tail, metrics, settings)
+                yield Running(ledger, indexes, followers, ingest, tail, metrics, settings, tuple(projections))
             finally:
                 closing.set()
                 tail.close()

@@ -108,9 +108,7 @@ class Tail:
         self._closing = True
         self._move()
 
-    async def follow(
-        self, wanted: EventFilter, start: int | None, gone: asyncio.Future[None]
-    ) -> AsyncIterator[bytes]:
+    async def follow(self, wanted: EventFilter, start: int | None, gone: asyncio.Future[None]) -> AsyncIterator[bytes]:
         """Frames from `start` on (None: from now on), until the subscriber is gone or the service ends. Raises Busy."""
         if self.subscribers >= self._subscribers_max:
             raise Busy(f"{self.subscribers} subscriptions are open already")

@@ -7,7 +7,7 @@ import argparse
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from decision_dna.engine.answers import read_block
 from decision_dna.engine.detection import Detection, detect
@@ -70,13 +70,13 @@ def _places(call: Detection) -> set[int]:
     return {leg.position for leg in call.fronts + call.backs}
 
 
-def _matches(truth: Truth, calls: Iterable[Call]) -> list[Call]:
+def _matches(truth: Truth, calls: Iterable[Call]) -> Sequence[Call]:
     """The calls that are this scene: the one sandwich of exactly its parts, or the arbitrages at all its places."""
     places = {*truth.fronts, *truth.backs}
     if truth.is_a == "sandwich":
         return [call for call in calls if isinstance(call, Sandwich) and _places(call) == places][:1]
     found = [call for call in calls if isinstance(call, Arbitrage) and call.position in places]
-    return found if len(found) == len(places) else []
+    return found if len(found) == len(places) else ()
 
 
 def _same_profit(truth: Truth, calls: Iterable[Call]) -> bool:

@@ -8,8 +8,9 @@ import pytest
 
 from decision_dna.engine.answers import read_block, read_transactions
 from decision_dna.engine.blocks import Block
-from decision_dna.engine.detection import Detection, detect, flows_of, prices_of
-from decision_dna.engine.detection.flows import SOL, holdings
+from decision_dna.engine.detection import Detection, detect
+from decision_dna.engine.detection.flows import SOL, flows_of, holdings
+from decision_dna.engine.detection.prices import prices_of
 from decision_dna.schemas.codec import encode
 from decision_dna.schemas.market import Arbitrage, Sandwich, SandwichPattern
 from decision_dna.schemas.payloads import PAYLOAD_BYTES_MAX, check_payload

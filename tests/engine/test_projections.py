@@ -140,10 +140,10 @@ def slow_root(rows: dict[bytes, bytes]) -> bytes:
 class Engine:
     """A ledger with its followers, driven by hand, that commits to its state now and then."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, save_events: int = 1) -> None:
         self.ledger, self.store, self.clock = new_log()
         self.chance = Random(seed)
-        self.follower = ProjectionFollower(DETECTIONS)
+        self.follower = ProjectionFollower(DETECTIONS, save_events=save_events)
         self.followers = Followers(self.store, self.ledger.reader, [IndexFollower(), self.follower])
 
     def run(self, counts: tuple[int, ...]) -> "Engine":
@@ -278,8 +278,9 @@ def test_a_snapshot_is_believed_only_where_its_root_was_committed(engine):
     assert quick.root == engine.follower.commitment()[0].root
 
 
-def test_killed_between_any_two_writes_the_state_is_that_of_its_cursor():
-    running = Engine(2)
+@pytest.mark.parametrize("save_events", [1, 700, 10**6])
+def test_killed_between_any_two_writes_the_state_is_that_of_its_cursor(save_events):
+    running = Engine(2, save_events)
     for count in (1, 30, 4100):
         running.run((count,))
         for keep in range(4):
@@ -289,6 +290,18 @@ def test_killed_between_any_two_writes_the_state_is_that_of_its_cursor():
             again = ProjectionFollower(DETECTIONS)
             Followers(store, log.reader, [again]).catch_up()
             assert again.commitment() == running.follower.commitment()
+
+
+def test_a_row_that_changed_long_before_the_save_is_saved():
+    engine = Engine(7, save_events=1000)
+    rare = codec.encode(arbitrage(("seldom",), "w", 5))
+    engine.ledger.append([Draft(type="detection.arbitrage", schema=1, source="dex", payload=rare)])
+    engine.followers.catch_up()
+    assert read_rows(engine.store, state_prefix(DETECTIONS)) == []
+    engine.run((1100,))
+    kept = dict(read_rows(engine.store, state_prefix(DETECTIONS)))
+    assert decode_tally(kept[b"detection.arbitrage/pool/seldom"]) == Tally(1, 5, 0)
+    assert check_views(engine.store, engine.ledger.reader, [DETECTIONS]) == []
 
 
 # --- what is found -------------------------------------------------------------------------------------------------

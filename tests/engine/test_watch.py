@@ -1,6 +1,8 @@
 """From files to events."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
@@ -125,3 +127,9 @@ def test_a_skip_is_an_event_that_comes_again() -> None:
     assert (event.type, event.subject, UUID(bytes=event.id).version) == ("observation.skip", "5", 7)
     check_payload(event.type, 1, encode(event.payload))
     assert event.id != decide_skip(skip._replace(name="slot_6.json")).id
+
+
+def test_the_engine_loads_no_chain_library() -> None:
+    heavy = "{'solders', 'solana', 'rocksdict', 'litestar'}"
+    code = f"import sys, decision_dna.engine.watch; sys.exit(bool({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

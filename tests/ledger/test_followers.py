@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from decision_dna.ledger.clock import ManualClock
 from decision_dna.ledger.followers import (
     STRETCH_EVENTS,
     Followers,
@@ -15,11 +16,13 @@ from decision_dna.ledger.followers import (
     read_stretch,
     stretches,
 )
-from decision_dna.ledger.indexes import IndexFollower, check_indexes
+from decision_dna.ledger.indexes import Indexes, IndexFollower, check_indexes
+from decision_dna.ledger.ledger import create, open_ledger
 from decision_dna.ledger.memory import Faults, MemoryStore
+from decision_dna.ledger.queries import EventFilter, query
 from decision_dna.ledger.store import Batch, Store
 from decision_dna.schemas.errors import InvariantBroken, Malformed, StoreFailed, Unavailable
-from tests.ledger.memory_log import Events, new_log, reopened
+from tests.ledger.memory_log import ORIGIN, POLICY, START, Events, new_log, reopened
 
 WAIT_SECONDS_MAX = 30.0
 
@@ -231,3 +234,22 @@ def test_the_thread_keeps_why_it_ended():
         followers.wait_until(3, WAIT_SECONDS_MAX)
     assert isinstance(followers.failed, StoreFailed)
     followers.close()
+
+
+def test_on_disk_they_go_on_where_they_were(tmp_path):
+    clock, source = ManualClock(START), Events(10)
+    create(tmp_path / "ledger", ORIGIN, policy=POLICY, clock=clock)
+    for count in (4000, 4200):
+        with open_ledger(tmp_path / "ledger", clock=clock) as ledger:
+            followers = Followers(ledger.store, ledger.reader, [IndexFollower(), Diary()])
+            ledger.writer.on_commit(followers.wake)
+            followers.start()
+            source.append(ledger, clock, count)
+            followers.wait_until(ledger.reader.size, WAIT_SECONDS_MAX)
+            followers.close()
+            assert check_indexes(ledger.store, ledger.reader) == []
+            assert read_cursor(ledger.store, "diary").seq == ledger.reader.size
+            page = query(ledger.reader, Indexes(ledger.store), EventFilter(source="dex"), order="desc", limit=1000)
+            assert [event.claim.source for event in page.events] == ["dex"] * len(page.events)
+            assert len(page.events) > 900
+    assert len(source.ids) == 8200

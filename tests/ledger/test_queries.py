@@ -5,7 +5,7 @@ from random import Random
 import msgspec
 import pytest
 
-from decision_dna.ledger.followers import Followers
+from decision_dna.ledger.followers import Cursor, Followers, cursor_key
 from decision_dna.ledger.indexes import BLOCK_EVENTS, Indexes, IndexFollower
 from decision_dna.ledger.layout import seq_key
 from decision_dna.ledger.ledger import Ledger
@@ -21,6 +21,7 @@ from decision_dna.ledger.queries import (
     stream_run,
 )
 from decision_dna.ledger.reader import Event, LogReader
+from decision_dna.schemas import codec
 from decision_dna.schemas.errors import InvariantBroken, LedgerError, Malformed, NotFound
 from tests.ledger.memory_log import ORIGIN, SOURCES, SUBJECTS, TRACES, Events, new_log
 
@@ -146,6 +147,22 @@ def test_what_was_just_appended_is_seen_at_once():
         by_source = query(ledger.reader, indexes, EventFilter(source=newest.claim.source), order="desc", limit=1)
         assert by_source.events == [newest]
         followers.catch_up()
+
+
+def test_a_cursor_that_is_not_of_this_log_hides_nothing():
+    ledger, store, clock = new_log()
+    source, wanted = Events(5), EventFilter(type="x.seen.*")
+    source.append(ledger, clock, 5000)
+    Followers(store, ledger.reader, [IndexFollower()]).catch_up()
+    expected = query(ledger.reader, Indexes(store), wanted, limit=1000).events
+    for seq in (2 * BLOCK_EVENTS, 10 * BLOCK_EVENTS):
+        source.append(ledger, clock, 4000)
+        batch = store.batch()
+        batch.put("views", cursor_key("indexes"), codec.encode(Cursor(1, seq, bytes(32))))
+        store.write(batch, durable=False)
+        newest = query(ledger.reader, Indexes(store), EventFilter(type="x.*"), order="desc", limit=1).events[0]
+        assert newest.seq == ledger.reader.size - 1
+        assert query(ledger.reader, Indexes(store), wanted, limit=1000).events == expected
 
 
 def test_nothing_past_the_visible_size_is_seen(log):

@@ -1,0 +1,184 @@
+"""`dna keys`: who may sign, and how that changes. Every change is an entry that the root key signed."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from decision_dna.ledger.hashing import key_id
+from decision_dna.ledger.keyring import read_keyring, write_key
+from decision_dna.ledger.ledger import Ledger
+from decision_dna.ledger.notes import Vkey
+from decision_dna.ledger.signatures import SigningKey
+from decision_dna.ledger.writer import Placed
+from decision_dna.schemas.errors import LedgerError, NotFound
+from decision_dna.schemas.ledgering import KEY, KeyChange
+from decision_dna.schemas.texts import hex_bytes
+from decision_dna.service.commands.places import RootKey, fixed_view, read_root_key, written
+from decision_dna.service.commands.terminal import Dir, Json, write, write_json, write_table
+from decision_dna.service.commands.views import typed
+
+Purpose = Literal["log", "notary", "anchor"]
+
+parse_public = typed(lambda text: hex_bytes(text, 32, "public key"))
+parse_key_id = typed(lambda text: hex_bytes(text, 8, "key id"))
+
+
+def show(directory: Dir, json: Json = False) -> None:
+    """Show the live keys."""
+    with fixed_view(directory) as log:
+        authority = log.authority()
+    keyring = read_keyring(directory / "keys")
+    live: list[tuple[str, bytes, str]] = [
+        ("root", authority.root, ""),
+        *[("log", key.key, f"heads from size {key.first}") for key in authority.log if key.last is None],
+        *[("log", key.key, f"heads of sizes {key.first} to {key.last}") for key in authority.log if key.last is not None],
+        ("notary", authority.notary, ""),
+        ("anchor", authority.anchor, ""),
+        *[("author", author.key, " ".join(author.sources)) for author in authority.authors.values()],
+    ]
+    rows = [
+        {"purpose": purpose, "key_id": key_id(key).hex(), "public": key.hex(), "private_here": keyring.has(key), "for": what}
+        for purpose, key, what in live
+    ]
+    vkey = str(Vkey(authority.origin, authority.log[-1].key))
+    if json:
+        write_json({"vkey": vkey, "keys": rows})
+        return
+    write_table(("purpose", "key id", "public", "private half", "for"), [_cells(row) for row in rows])
+    write(f"vkey  {vkey}")
+
+
+def _cells(row: dict[str, object]) -> tuple[object, ...]:
+    return row["purpose"], row["key_id"], row["public"], "here" if row["private_here"] else "elsewhere", row["for"]
+
+
+def rotate(
+    directory: Dir,
+    purpose: Annotated[Purpose, typer.Argument(help="Which key.")],
+    overlap: Annotated[
+        int, typer.Option("--overlap", min=0, help="Log key only: heads of so many entries more are signed by both.")
+    ] = 0,
+    root: RootKey = None,
+    json: Json = False,
+) -> None:
+    """Put a new log, notary or anchor key in the place of the live one.
+
+    The new key's file is DIR/keys/PURPOSE-KEYID.key. Signed by the root key where it is at hand, else by the key that is
+    replaced. A verifier that pinned an old log key keeps its pin while a head signed by it is kept.
+    """
+    with written(directory) as ledger:
+        authority = ledger.writer.authority
+        old = {"log": authority.log[-1].key, "notary": authority.notary, "anchor": authority.anchor}[purpose]
+        root_here = root is not None or ledger.keys.has(authority.root)
+        signer = read_root_key(ledger, root) if root_here else ledger.keys.get(old, purpose)
+        seed = os.urandom(32)
+        new = SigningKey(seed)
+        # The file first: if the process dies before the entry stands, a key is left that nobody named.
+        file = write_key(directory / "keys", f"{purpose}-{key_id(new.public).hex()}", purpose, seed)
+        ledger.keys.add(purpose, new)
+        change = KeyChange(
+            action="rotate",
+            key=new.public,
+            overlap=overlap,
+            purpose=purpose,
+            replaces=key_id(old),
+            sources=(),
+            suspect_from=None,
+        )
+        try:
+            seq = _changed(ledger, signer, change)
+        except LedgerError:
+            file.unlink()
+            raise
+        vkey = ledger.vkey
+    if purpose == "log":
+        directory.with_name(directory.name + ".vkey").write_text(f"{vkey}\n")
+    _say(json, {"seq": seq, "purpose": purpose, "key_id": key_id(new.public).hex(), "file": str(file), "vkey": str(vkey)})
+
+
+def register(
+    directory: Dir,
+    source: Annotated[list[str], typer.Option("--source", help="A source that it may speak for; may be repeated.")],
+    public: Annotated[
+        bytes | None, typer.Option("--public", parser=parse_public, metavar="HEX", help="The author's public key.")
+    ] = None,
+    new: Annotated[Path | None, typer.Option("--new", metavar="FILE.key", help="Make a key, and write it here.")] = None,
+    root: RootKey = None,
+    json: Json = False,
+) -> None:
+    """Let an author's key speak for sources.
+
+    Give the author's --public key, or make a --new one: its file is the author's, and not kept in the ledger.
+    """
+    if (public is None) == (new is None):
+        raise typer.BadParameter("give --public HEX, or --new FILE.key")
+    with written(directory) as ledger:
+        signer = read_root_key(ledger, root)
+        key = _new_author(new) if new is not None else public or b""
+        change = KeyChange(
+            action="register",
+            key=key,
+            overlap=0,
+            purpose="author",
+            replaces=b"",
+            sources=tuple(sorted(set(source))),
+            suspect_from=None,
+        )
+        try:
+            seq = _changed(ledger, signer, change)
+        except LedgerError:
+            if new is not None:
+                new.unlink()
+            raise
+    _say(json, {"seq": seq, "purpose": "author", "key_id": key_id(key).hex(), "sources": sorted(set(source))})
+
+
+def _new_author(file: Path) -> bytes:
+    if file.suffix != ".key":
+        raise typer.BadParameter(f"a key file ends in .key: {file}", param_hint="--new")
+    seed = os.urandom(32)
+    write_key(file.parent, file.stem, "author", seed)
+    return SigningKey(seed).public
+
+
+def revoke(
+    directory: Dir,
+    key: Annotated[bytes, typer.Argument(metavar="KEYID", parser=parse_key_id, help="As `dna keys show` names it.")],
+    suspect_from: Annotated[
+        int | None, typer.Option("--suspect-from", min=0, help="The seq from which its entries are suspect.")
+    ] = None,
+    root: RootKey = None,
+    json: Json = False,
+) -> None:
+    """End an author's key."""
+    with written(directory) as ledger:
+        author = ledger.writer.authority.authors.get(key)
+        if author is None:
+            raise NotFound(f"no live author key {key.hex()}")
+        change = KeyChange(
+            action="revoke",
+            key=author.key,
+            overlap=0,
+            purpose="author",
+            replaces=key,
+            sources=(),
+            suspect_from=suspect_from,
+        )
+        seq = _changed(ledger, read_root_key(ledger, root), change)
+    _say(json, {"seq": seq, "purpose": "author", "key_id": key.hex(), "suspect_from": suspect_from})
+
+
+def _changed(ledger: Ledger, signer: SigningKey, change: KeyChange) -> int:
+    outcome = ledger.append_signed(ledger.sign_own(signer, KEY, change)).outcomes[0]
+    if not isinstance(outcome, Placed):
+        raise outcome
+    return outcome.seq
+
+
+def _say(json: bool, facts: dict[str, object]) -> None:
+    if json:
+        write_json(facts)
+    else:
+        write(", ".join(f"{name} {value}" for name, value in facts.items() if value is not None))

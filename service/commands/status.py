@@ -1,0 +1,85 @@
+"""`dna status` and `dna config`: how a ledger stands, and which settings are in force."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from decision_dna.ledger.audit import freshness
+from decision_dna.ledger.notes import note_of
+from decision_dna.ledger.queries import EventFilter, find, stream_heads
+from decision_dna.schemas.errors import ProofRejected, Unavailable
+from decision_dna.schemas.ledgering import HEARTBEAT
+from decision_dna.schemas.texts import time_text
+from decision_dna.service.anchoring import anchors_of
+from decision_dna.service.commands import remote
+from decision_dna.service.commands.places import View, fixed_view, is_address
+from decision_dna.service.commands.terminal import Json, Place, write_facts, write_json
+from decision_dna.service.settings import described, read_settings
+
+
+def status(place: Place, json: Json = False) -> int:
+    """Say how a ledger stands: size, head, heartbeat, deadlines, disk.
+
+    Exit code 1 where a heartbeat is later than the policy promises.
+    """
+    if is_address(place):
+        facts = _remote_facts(place)
+    else:
+        with fixed_view(Path(place)) as log:
+            facts = _facts(log, time.time_ns())
+    if json:
+        write_json(facts)
+    else:
+        write_facts([(name.replace("_", " "), value) for name, value in facts.items()])
+    return 1 if str(facts.get("freshness", "")).startswith("fail") else 0
+
+
+def _facts(log: View, now: int) -> dict[str, Any]:
+    reader, policy = log.reader, log.authority().policy
+    beat = next(find(log.indexes, EventFilter(type=HEARTBEAT), 0, log.head.size, reverse=True), None)
+    beat_at = None if beat is None else reader.event(beat).entry.recorded_at
+    _, anchor = next(anchors_of(reader, log.indexes), (0, None))
+    return {
+        "origin": log.head.origin,
+        "size": log.head.size,
+        "root": log.head.root.hex(),
+        "heads": len(reader.heads()),
+        "streams": len(stream_heads(reader, log.store)),
+        "last_recorded_at": time_text(reader.event(log.head.size - 1).entry.recorded_at),
+        "heartbeat_at": None if beat_at is None else time_text(beat_at),
+        "heartbeat_seconds_max": policy.heartbeat_seconds_max,
+        "freshness": freshness(beat_at, policy.heartbeat_seconds_max, now),
+        "anchored_size": None if anchor is None else anchor.size,
+        "anchor_seconds_max": policy.anchor_seconds_max,
+        "anchor_events_max": policy.anchor_events_max,
+        "indexed_events": log.indexes.saved(),
+        "disk_bytes": log.store.size_bytes(),
+    }
+
+
+def _remote_facts(address: str) -> dict[str, Any]:
+    try:
+        head = note_of(remote.ask(address, "/checkpoint"))
+    except ProofRejected as error:
+        raise Unavailable(f"{address} does not answer like a ledger's service: {error}") from None
+    system = remote.ask_for(dict[str, Any], address, "/api/health/metrics/system")
+    ready = remote.ask_for(dict[str, str], address, "/api/health/ready")
+    return {"origin": head.origin, "size": head.size, "root": head.root.hex(), **ready, **system}
+
+
+def config(
+    toml: Annotated[Path, typer.Option("--toml", help="The file of settings.")] = Path("dna.toml"),
+    json: Json = False,
+) -> None:
+    """Print the settings in force, secrets hidden.
+
+    Flags over the environment (DNA_…) over dna.toml over defaults.
+    """
+    settings = described(read_settings(environment=os.environ, toml=toml))
+    if json:
+        write_json(settings)
+    else:
+        write_facts(list(settings.items()))

@@ -1,0 +1,141 @@
+"""The server: an open ledger behind a socket, in this thread, until it is told to stop.
+
+    await serve(ledger, Settings(port=0), ready=print)        http://127.0.0.1:40123
+
+Stopping (SIGINT, SIGTERM, or `stop`): subscriptions end, requests in hand are answered, what is queued is committed.
+"""
+
+import asyncio
+import contextlib
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import uvicorn
+
+from decision_dna.engine.projections import ProjectionFollower
+from decision_dna.ledger.ledger import Ledger
+from decision_dna.schemas.errors import CannotOpen
+from decision_dna.service.http.app import application
+from decision_dna.service.http.running import running
+from decision_dna.service.settings import Settings, check_settings
+
+BACKLOG = 2048
+# A commit needs the interpreter several times for a moment: with the default of 5 ms it would wait for it longest of all.
+SWITCH_SECONDS = 0.0005
+
+
+class _Server(uvicorn.Server):
+    """Ends subscriptions before it waits for its connections: they would never end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, end_subscriptions: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end_subscriptions = end_subscriptions
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Graceful."""
+        self._end_subscriptions()
+        await super().shutdown(sockets)
+
+
+async def serve(
+    ledger: Ledger,
+    settings: Settings,
+    *,
+    ready: Callable[[str], None],
+    stop: asyncio.Event | None = None,
+    projections: Sequence[ProjectionFollower] = (),
+) -> None:
+    """Serve until a signal, or until `stop` is set; `ready` is told the address. Raises CannotOpen where it can't be bound."""
+    check_settings(settings)
+    listener = _listen(settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with listener:
+        async with running(ledger, settings, projections) as parts:
+            server = _Server(_config(application(parts), settings), parts.tail.close)
+            host, port = listener.getsockname()[:2]
+            async with asyncio.TaskGroup() as both:
+                stopping = both.create_task(_stop(server, stop)) if stop is not None else None
+                ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+                await server.serve([listener])
+                if stopping is not None:
+                    stopping.cancel()
+
+
+async def _stop(server: uvicorn.Server, stop: asyncio.Event) -> None:
+    await stop.wait()
+    server.should_exit = True
+
+
+def _config(app: object, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # ASGI, as the framework types it
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CannotOpen("address", f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+
+
+def run(
+    ledger: Ledger, settings: Settings, *, ready: Callable[[str], None], projections: Sequence[ProjectionFollower] = ()
+) -> None:
+    """Serve in this thread until a signal: what a command does."""
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(serve(ledger, settings, ready=ready, projections=projections))
+
+
+@contextlib.contextmanager
+def serving(ledger: Ledger, settings: Settings, projections: Sequence[ProjectionFollower] = ()) -> Iterator[str]:
+    """A server in a thread of its own, for as long as the context lasts; gives its address. For programs that have other things to do."""
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        started = threading.Event()
+        address: list[str] = []
+        stop = asyncio.Event()
+
+        def say(where: str) -> None:
+            address.append(where)
+            started.set()
+
+        def work() -> None:
+            try:
+                runner.run(serve(ledger, settings, ready=say, stop=stop, projections=projections))
+            except BaseException as error:
+                failed.append(error)
+                raise
+            finally:
+                started.set()
+
+        failed: list[BaseException] = []
+        thread = threading.Thread(target=work, name="server")
+        thread.start()
+        started.wait()
+        try:
+            if not address:
+                raise CannotOpen("server", f"the server did not start: {failed[0] if failed else 'no reason given'}")
+            yield address[0]
+        finally:
+            runner.get_loop().call_soon_threadsafe(stop.set)
+            thread.join()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
