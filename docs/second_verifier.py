@@ -1590,7 +1590,9 @@ def _check_heads(export: Export, keys: Keys | None, findings: Findings) -> set[b
             demand(size_before < head.size <= len(export.lines), f"its size {head.size} is out of order")
             size_before = head.size
             earlier = head.size < len(export.lines)  # step 6 looks at the root of the newest
-            demand(not earlier or head.root == roots[head.size], f"its root is not that of the first {head.size} entries")
+            demand(
+                not earlier or head.root == roots[head.size], f"its root is not that of the first {head.size} entries"
+            )
             for key in keys.log_keys_at(head.size) if keys else []:
                 check_signed(head, key)
                 signers.add(key)

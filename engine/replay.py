@@ -198,9 +198,9 @@ def state_check(source: Source, projections: Sequence[Projection]) -> Check:
         compared = _compared(source, projections, commitments, findings)
         findings += [_difference(each) for each in compared if each.outcome == "different"]
         unknown = len(foreign) + sum(each.outcome == "unknown" for each in compared)
-        status = "fail" if findings else "inconclusive" if unknown else "pass"
+        status = "fail" if findings else "inconclusive" if unknown or not commitments else "pass"
         text = f"{sum(each.outcome == 'equal' for each in compared)} of {len(commitments)} state commitments are what the log gives"
-        return Extra(Step.STATE, status, text, findings)
+        return Extra(Step.STATE, status, text if commitments else "no state was committed", findings)
 
     return check
 

@@ -175,9 +175,7 @@ def _earlier_heads(notes: Sequence[bytes], source: Source, findings: list[Findin
     return known
 
 
-def _work(
-    source: Source, schedule: Schedule, sizes: list[int], note_types: frozenset[str]
-) -> Iterator[Work]:
+def _work(source: Source, schedule: Schedule, sizes: list[int], note_types: frozenset[str]) -> Iterator[Work]:
     at = 0
     for start in range(0, source.size, SEGMENT_EVENTS):
         end = min(start + SEGMENT_EVENTS, source.size)

@@ -16,6 +16,7 @@ from decision_dna.ledger.audit import Check, Progress, Report, Work, do_work, ve
 from decision_dna.ledger.ledger import lock_file
 from decision_dna.ledger.lock import Lock, Locked
 from decision_dna.ledger.notes import Vkey
+from decision_dna.ledger.preparing import end_with_parent
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.sources import StoreSource
@@ -82,6 +83,7 @@ _source: StoreSource | None = None
 
 def _open_in_worker(path: str, head: Locked) -> None:
     global _source  # noqa: PLW0603  # a process pool's initializer has no other place to leave it
+    end_with_parent()
     scratch = tempfile.mkdtemp(prefix="dna-verify-")
     _source = StoreSource(RocksStore.open_beside(f"{path}/db", scratch), head)
 

@@ -6,9 +6,10 @@ hands back prepared claims; what it assumed of keys and policy is judged again a
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 import msgspec
 
@@ -102,7 +103,21 @@ _notaries: dict[bytes, SigningKey] = {}
 _preparation: tuple[bytes, Preparation] | None = None
 
 
+def end_with_parent() -> None:
+    """In a worker process: end when the process that started it is gone, however it went. A killed parent closes no queue."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="end with parent", daemon=True).start()
+
+
 def _begin(seeds: list[bytes]) -> None:
+    end_with_parent()
     for seed in seeds:
         key = SigningKey(seed)
         _notaries[key.public] = key

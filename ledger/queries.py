@@ -18,6 +18,7 @@ import msgspec
 
 from decision_dna.ledger import layout, notes
 from decision_dna.ledger.followers import ClaimFacts, EntryFacts, Stretch, read_stretch
+from decision_dna.ledger.hashing import entry_hash
 from decision_dna.ledger.indexes import (
     BLOCK_EVENTS,
     Indexes,
@@ -346,6 +347,17 @@ def stream_heads(reader: LogReader, store: Store) -> dict[str, StreamHead]:
     for entry in reversed(hidden):
         heads[entry.stream] = (entry.stream_seq, entry.stream_prev)
     return {name: head for name, head in heads.items() if head[0] > 0}
+
+
+def heads_before(reader: LogReader, store: Store, indexes: Indexes, seq: int) -> dict[str, StreamHead]:
+    """The heads of all streams as an entry at `seq` had them before it: what a heartbeat there commits to."""
+    heads: dict[str, StreamHead] = {}
+    for stream in stream_heads(reader, store):
+        last = next(find(indexes, EventFilter(stream=stream), 0, seq, reverse=True), None)
+        if last is not None:
+            raw = reader.raw(last)
+            heads[stream] = (decode_entry(raw).stream_seq + 1, entry_hash(raw))
+    return heads
 
 
 # --- lineage -------------------------------------------------------------------------------------------------------

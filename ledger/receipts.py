@@ -1,75 +1,19 @@
-"""Receipts made from what the writer answers, and checked from their text alone: pure twins.
+"""Receipts, checked from their text alone.
 
-answer = await …                        what one commit did
-batch = batch_receipt(answer, …)        one range proof over the whole run
 receipt = derive(batch, 3)              the receipt of the fourth submission, by arithmetic alone
-check_receipt(receipt, [vkey])          returns nothing, or raises
+check_receipt(receipt, [vkey])          returns the checkpoint that proves it, or raises
 """
 
-import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from decision_dna.ledger import merkle
 from decision_dna.ledger.fingerprint import fingerprint_of_hash
+from decision_dna.ledger.hashing import entry_hash
 from decision_dna.ledger.merkle import NodeReader
 from decision_dna.ledger.notes import Checkpoint, Vkey, decode_base64, note_of, open_checkpoint
 from decision_dna.ledger.tlogproof import format_proof, parse_proof
-from decision_dna.ledger.writer import Appended, Placed
-from decision_dna.schemas.errors import LedgerError, NotFound, ProofRejected
+from decision_dna.schemas.errors import NotFound, ProofRejected
 from decision_dna.schemas.receipts import BatchReceipt, EventReceipt, Problem
-from decision_dna.schemas.texts import id_text
-
-# --- making --------------------------------------------------------------------------------------------------------
-
-
-def event_receipt(placed: Placed, size: int, note: bytes, read: NodeReader) -> EventReceipt:
-    """The receipt of one event in the tree of `size` that `note` signs; `read` gives the nodes of that tree."""
-    leaf = read([(0, placed.seq)])[0]
-    return EventReceipt(
-        placed.seq,
-        id_text(placed.id),
-        str(fingerprint_of_hash(placed.seq, placed.hash)),
-        placed.hash.hex(),
-        leaf.hex(),
-        placed.duplicate,
-        format_proof(placed.seq, merkle.prove_inclusion(placed.seq, size, read), note),
-    )
-
-
-def batch_receipt(answer: Appended, read_log: NodeReader, problem: Callable[[LedgerError], Problem]) -> BatchReceipt:
-    """The receipt of a request. `read_log` gives the nodes of the visible log, for events that stood there before."""
-    run = run_of(answer)
-    size, note = answer.head.size, answer.head.note.encode()
-    first, count = (run[0].seq, len(run)) if run else (0, 0)
-    end = first + count
-    outside = {
-        placed.seq: placed for placed in answer.outcomes if isinstance(placed, Placed) and not first <= placed.seq < end
-    }
-    proof = merkle.prove_range(first, end, size, answer.read) if run else []
-    return BatchReceipt(
-        first,
-        count,
-        [id_text(placed.id) for placed in run],
-        [placed.hash.hex() for placed in run],
-        [leaf.hex() for leaf in answer.read([(0, seq) for seq in range(first, end)])],
-        answer.head.note,
-        [base64.b64encode(value).decode() for value in proof],
-        [placed.seq if isinstance(placed, Placed) else problem(placed) for placed in answer.outcomes],
-        [event_receipt(outside[seq], size, note, read_log) for seq in sorted(outside)],
-    )
-
-
-def run_of(answer: Appended) -> list[Placed]:
-    """The new events of a request, which follow on each other: each once, ascending.
-
-    A submission that says what another request of the same commit said stands with that one, before the run.
-    """
-    new = {placed.seq: placed for placed in answer.outcomes if isinstance(placed, Placed) and not placed.duplicate}
-    seqs = sorted(new)
-    return [new[seq] for at, seq in enumerate(seqs) if seqs[-1] - seq == len(seqs) - 1 - at]
-
-
-# --- checking ------------------------------------------------------------------------------------------------------
 
 
 def derive(batch: BatchReceipt, place: int) -> EventReceipt:
@@ -130,8 +74,6 @@ def check_batch_receipt(batch: BatchReceipt, vkeys: Sequence[Vkey]) -> Checkpoin
 
 
 def _check_entry(receipt: EventReceipt, entry: bytes) -> None:
-    from decision_dna.ledger.hashing import entry_hash
-
     given = entry_hash(entry).hex(), merkle.leaf_hash(entry).hex()
     if given != (receipt.hash, receipt.leaf):
         raise ProofRejected(

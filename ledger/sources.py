@@ -108,7 +108,9 @@ class StoreSource:
     def heads(self) -> list[tuple[int, bytes]]:
         """From the family `heads`, and the newest from the lock."""
         kept = [
-            (int.from_bytes(key), note) for key, note in self.store.scan("heads") if int.from_bytes(key) < self.head.size
+            (int.from_bytes(key), note)
+            for key, note in self.store.scan("heads")
+            if int.from_bytes(key) < self.head.size
         ]
         return [*kept, (self.head.size, self.head.note.encode())]
 
@@ -152,8 +154,12 @@ class StoreSource:
         segment.count_findings()
 
     def judge(self, joint: Joint) -> list[Finding]:
-        """The small families."""
-        return check_stored(self.store, joint)
+        """The small families, and the root that the lock says beside its checkpoint."""
+        given, findings = joint.frontier.root(), check_stored(self.store, joint)
+        if given != self.head.root:
+            said = f"the lock says root {self.head.root.hex()}, the entries give {given.hex()}"
+            findings.append(Finding(Step.TREE, None, said))
+        return findings
 
 
 class ExportHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -119,15 +119,15 @@ class HeartbeatMet(msgspec.Struct, frozen=True):
 
 
 class Segment(msgspec.Struct):
-    """What one segment says of itself."""
+    """What one segment says of itself. `first_prev` and `first_recorded_at` are None where its first entry can't be read."""
 
     start: int
     end: int
     findings: list[Finding]
     found: dict[int, int]
-    first_prev: bytes
+    first_prev: bytes | None
     last_hash: bytes
-    first_recorded_at: int
+    first_recorded_at: int | None
     last_recorded_at: int
     streams: dict[str, StreamSpan]
     authors: dict[bytes, AuthorSpan]
@@ -167,9 +167,9 @@ class SegmentCheck:
             start,
             [],
             {},
+            None,
             ZEROS,
-            ZEROS,
-            0,
+            None,
             0,
             {},
             {},
@@ -454,18 +454,18 @@ class Joint:
     def add(self, segment: Segment) -> None:
         """The next segment."""
         if segment.start == 0:
-            self.first_recorded_at = segment.first_recorded_at
+            self.first_recorded_at = segment.first_recorded_at or 0
         for finding in segment.findings:
             if self.found[finding.step] < FINDINGS_KEPT:
                 self.findings.append(finding)
         self.found.update(segment.found)
-        if segment.first_prev != self.last_hash and segment.end > segment.start:
+        if segment.first_prev is not None and segment.first_prev != self.last_hash:
             self.find(
                 Step.CHAIN,
                 segment.start,
                 f"prev is {segment.first_prev.hex()}, the entry before hashes to {self.last_hash.hex()}",
             )
-        if segment.first_recorded_at < self.recorded_at:
+        if segment.first_recorded_at is not None and segment.first_recorded_at < self.recorded_at:
             self.find(
                 Step.ENCODING,
                 segment.start,
@@ -655,7 +655,9 @@ def _judge_pin(joint: Joint, authority: Authority, vkey: Vkey | None, pinned: bo
     if vkey is None:
         return Pin(False, False, "no key given: who signed is not pinned")
     if any(joint.found[step] for step in (Step.ENCODING, Step.ATTESTATIONS, Step.CHECKPOINTS)):
-        return Pin(True, False, "nothing is pinned where entries, attestations or heads fail: anyone may have made them")
+        return Pin(
+            True, False, "nothing is pinned where entries, attestations or heads fail: anyone may have made them"
+        )
     if vkey.name == joint.origin and (pinned or vkey.key == authority.root):
         return Pin(True, True, f"pinned to {vkey}")
     joint.find(

@@ -8,7 +8,6 @@ from msgspec import UNSET
 from decision_dna.ledger.fingerprint import fingerprint_of_hash
 from decision_dna.ledger.hashing import entry_hash
 from decision_dna.ledger.reader import Event
-from decision_dna.schemas import codec
 from decision_dna.schemas.errors import UnknownType
 from decision_dna.schemas.payloads import decode_payload, is_foreign, newest_schema
 from decision_dna.schemas.texts import id_text, time_text
@@ -53,15 +52,14 @@ def event_view(event: Event) -> EventView:
 
 def payload_view(type_name: str, schema: int, data: bytes) -> Any:
     """What JSON can say of a payload: at the newest schema where the type is known here, as it stands where it is not."""
-    if is_foreign(type_name) or _is_newest(type_name, schema):
-        # Bytes are written with one of three markers: where none of them occurs, the map is JSON already.
-        if not any(marker in data for marker in _BYTES_MARKERS):
-            return _plain(data)
-        return plain_view(codec.decode(data))
-    try:
-        return plain_view(msgspec.to_builtins(decode_payload(type_name, schema, data), builtin_types=(bytes,)))
-    except UnknownType:
-        return plain_view(codec.decode(data))
+    if not is_foreign(type_name) and not _is_newest(type_name, schema):
+        try:
+            return plain_view(msgspec.to_builtins(decode_payload(type_name, schema, data), builtin_types=(bytes,)))
+        except UnknownType:
+            pass  # a type that nobody declared here: shown as it stands
+    value = _plain(data)
+    # Bytes are written with one of three markers: where none of them occurs, the map is JSON already.
+    return plain_view(value) if any(marker in data for marker in _BYTES_MARKERS) else value
 
 
 def _is_newest(type_name: str, schema: int) -> bool:
@@ -79,5 +77,5 @@ def plain_view(value: Any) -> Any:
         case list() | tuple():
             return [plain_view(item) for item in value]
         case dict():
-            return {key: plain_view(item) for key, item in value.items()}
+            return {key: item if isinstance(item, str | int) else plain_view(item) for key, item in value.items()}
     return value

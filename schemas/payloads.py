@@ -144,9 +144,13 @@ def decode_payload(type_name: str, schema: int, data: bytes) -> Payload | dict[s
     if is_foreign(type_name):
         value: dict[str, Any] = codec.decode(data)
         return value
+    written = codec.decode_as(kind_of(type_name, schema).from_msgpack, data)
     if schema == newest_schema(type_name):
-        return codec.decode_as(kind_of(type_name, schema).from_msgpack, data)
-    fields: dict[str, Any] = codec.decode(data)
+        return written
+    fields = msgspec.structs.asdict(written)
     for older in range(schema, _newest[type_name]):
         fields = _upcasters[type_name, older](fields)
-    return msgspec.convert(fields, kind_of(type_name, _newest[type_name]).struct)
+    try:
+        return msgspec.convert(fields, kind_of(type_name, _newest[type_name]).struct)
+    except msgspec.ValidationError as error:
+        raise InvariantBroken(f"the upcasters of {type_name} from schema {schema} do not lead to the newest: {error}") from None

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from decision_dna.anchors.chain import Chain
 from decision_dna.anchors.local_chain import LocalChain
-from decision_dna.anchors.memo import FIRST_PREVIOUS, memo_hash
+from decision_dna.anchors.memo import FIRST_PREVIOUS
 from decision_dna.anchors.send import confirmed_anchor, prepare_anchor
 from decision_dna.anchors.transaction import check_anchor_transaction
 from decision_dna.ledger.indexes import Indexes

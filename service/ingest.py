@@ -60,7 +60,7 @@ class Ingest:
         self._requests = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._closing = self._ended = False
+        self._closing = self._ended = self._waking = False
 
     @property
     def in_hand(self) -> int:
@@ -152,10 +152,17 @@ class Ingest:
     async def _append(self, rows: Rows, atomic: bool) -> Appended:
         waiter: asyncio.Future[Appended] = self._loop.create_future()
         self._waiting.append((self._ledger.writer.enqueue(rows, atomic=atomic), waiter))
+        if not self._waking:
+            # At the end of this turn of the loop: whatever else has arrived by then is in the same batch.
+            self._waking = True
+            self._loop.call_soon(self._wake)
+        return await waiter
+
+    def _wake(self) -> None:
+        self._waking = False
         self._work.set()
         if self._window and self._ledger.writer.queued >= self._batch_max:
             self._full.set()
-        return await waiter
 
     def _answer(self) -> None:
         """The writer answers in the order of its queue, which is that of `_waiting`."""

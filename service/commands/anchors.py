@@ -14,7 +14,8 @@ from decision_dna.service.commands.places import fixed_view, written
 from decision_dna.service.commands.terminal import Dir, Json, progress, write, write_json, write_table
 
 Cluster = Annotated[
-    Literal["local"], typer.Option("--chain", help="Where to. Only `local` so far: a chain in this process, for trying.")
+    Literal["local"],
+    typer.Option("--chain", help="Where to. Only `local` so far: a chain in this process, for trying."),
 ]
 DUE_SECONDS = 5.0
 """Between two looks whether an anchor is due."""
@@ -59,9 +60,10 @@ def list_anchors(directory: Dir, json: Json = False) -> None:
     if json:
         write_json(views)
         return
-    write_table(("n", "seq", "size", "root", "cluster", "slot"), [
-        (view["n"], view["seq"], view["size"], view["root"], view["cluster"], view["slot"]) for view in views
-    ])
+    write_table(
+        ("n", "seq", "size", "root", "cluster", "slot"),
+        [(view["n"], view["seq"], view["size"], view["root"], view["cluster"], view["slot"]) for view in views],
+    )
 
 
 def verify(directory: Dir, json: Json = False) -> int:

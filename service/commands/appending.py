@@ -7,21 +7,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, BinaryIO, NamedTuple
 
+import msgspec
 import typer
 
 from decision_dna.ledger.plan import AuthorDraft, Draft
-from decision_dna.ledger.receipts import batch_receipt
 from decision_dna.ledger.writer import Placed
 from decision_dna.schemas.errors import BadInput, Conflict, LedgerError, Refused, TooLarge, http_status
 from decision_dna.schemas.receipts import BatchReceipt, Problem
 from decision_dna.schemas.submissions import BODY_BYTES_MAX, Body, decode_json
 from decision_dna.schemas.texts import time_text
-from decision_dna.service.commands import remote
 from decision_dna.service.commands.places import RootKey, is_address, read_root_key, written
+from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import Dir, EventName, Json, Place, complain, progress, write, write_json
 from decision_dna.service.ingest import drafts_of
+from decision_dna.service.receipts import batch_receipt
 
 BATCH_LINES = 1000
+WITH_THE_REST = "refused with the rest of an atomic request: "
 
 
 class Line(NamedTuple):
@@ -84,7 +86,10 @@ def _opened(file: str) -> BinaryIO:
 @contextmanager
 def _sink(place: str, principal: str) -> Iterator[Sink]:
     if is_address(place):
-        yield lambda lines, atomic: remote.submit(place, b"".join(line.text for line in lines), atomic=atomic)
+        with Service.at(place) as service:
+            yield lambda lines, atomic: service.submit(
+                [msgspec.json.decode(line.text) for line in lines], atomic=atomic
+            )
         return
     with written(Path(place)) as ledger:
 
@@ -125,8 +130,10 @@ def _append_batch(sink: Sink, batch: list[Line], count: _Counts, *, skip_bad: bo
         return True
     try:
         receipt = sink(good, not skip_bad)
-    except (Refused, Conflict, BadInput) as error:  # of all of them, by a service
-        _refuse([(good[0].number, f"(or one of the {len(good) - 1} after it): {error}")], count)
+    except (Refused, Conflict, BadInput) as error:  # all of them, by a service
+        count.refused += 1
+        reason = str(error).removeprefix(WITH_THE_REST)
+        complain(f"lines {good[0].number} to {good[-1].number}: {reason}")
         return False
     outcomes = list(zip([line.number for line in good], receipt.outcomes, strict=True))
     refused = [(number, outcome.detail) for number, outcome in outcomes if isinstance(outcome, Problem)]
@@ -143,7 +150,7 @@ def _append_batch(sink: Sink, batch: list[Line], count: _Counts, *, skip_bad: bo
 
 def _first_cause(refused: list[tuple[int, str]]) -> tuple[int, str]:
     """Of an atomic batch, the refusal that the others follow from."""
-    return next((each for each in refused if not each[1].startswith("refused with the rest")), refused[0])
+    return next((each for each in refused if not each[1].startswith(WITH_THE_REST)), refused[0])
 
 
 def _refuse(lines: Iterable[tuple[int, str]], count: _Counts) -> None:

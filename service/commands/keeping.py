@@ -8,7 +8,6 @@ A backup is the database with the newest head that it covers, without keys and w
 The lock stays where it is, for it is what a restored, old copy is noticed by.
 """
 
-import os
 import shutil
 import tarfile
 import tempfile
@@ -69,7 +68,7 @@ def _folder_for(target: Path) -> Iterator[Path]:
         packed = Path(scratch) / "backup.tar"
         with tarfile.open(packed, "w") as tar:
             tar.add(folder, arcname=".")
-        os.chmod(packed, 0o600)
+        packed.chmod(0o600)
         packed.rename(target)
 
 
@@ -89,7 +88,7 @@ def restore(
     backup_at: Annotated[Path, typer.Argument(metavar="BACKUP", exists=True, help="What `dna backup` made.")],
     directory: Dir,
     adopt: Annotated[
-        bool, typer.Option("--adopt", help="Where the lock is lost too: make one at the backup's head. See above.")
+        bool, typer.Option("--adopt", help="Where the lock is lost too: make one at the backup's head.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -102,17 +101,19 @@ def restore(
     if (directory / "db").exists():
         raise Conflict(f"{directory} has a database: move it away first")
     with _opened(backup_at) as folder:
-        note = (folder / "head").read_text()
-        if not lock_file(directory).exists() and not adopt:
+        note, lock_is_new = (folder / "head").read_text(), not lock_file(directory).exists()
+        if lock_is_new and not adopt:
             raise CannotOpen("lock-missing", f"{directory} has no lock: see `dna restore --help` for --adopt")
         shutil.copytree(folder / "db", directory / "db")
     try:
-        if not lock_file(directory).exists():
+        if lock_is_new:
             _make_lock(directory, note)
         with open_ledger(directory) as ledger:
             size = ledger.reader.size
     except LedgerError:
         shutil.rmtree(directory / "db")
+        if lock_is_new:
+            shutil.rmtree(lock_file(directory).parent, ignore_errors=True)
         raise
     if json:
         write_json({"ledger": str(directory), "size": size})

@@ -12,12 +12,15 @@ from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.writer import Placed
-from decision_dna.schemas.errors import LedgerError, NotFound
+from decision_dna.schemas.errors import BadInput, Conflict, NotFound, Refused
 from decision_dna.schemas.ledgering import KEY, KeyChange
 from decision_dna.schemas.texts import hex_bytes
 from decision_dna.service.commands.places import RootKey, fixed_view, read_root_key, written
 from decision_dna.service.commands.terminal import Dir, Json, write, write_json, write_table
 from decision_dna.service.commands.views import typed
+
+_NOTHING_WRITTEN = (Refused, Conflict, BadInput)
+"""After any other error the change may stand, and its key is needed."""
 
 Purpose = Literal["log", "notary", "anchor"]
 
@@ -33,13 +36,23 @@ def show(directory: Dir, json: Json = False) -> None:
     live: list[tuple[str, bytes, str]] = [
         ("root", authority.root, ""),
         *[("log", key.key, f"heads from size {key.first}") for key in authority.log if key.last is None],
-        *[("log", key.key, f"heads of sizes {key.first} to {key.last}") for key in authority.log if key.last is not None],
+        *[
+            ("log", key.key, f"heads of sizes {key.first} to {key.last}")
+            for key in authority.log
+            if key.last is not None
+        ],
         ("notary", authority.notary, ""),
         ("anchor", authority.anchor, ""),
         *[("author", author.key, " ".join(author.sources)) for author in authority.authors.values()],
     ]
     rows = [
-        {"purpose": purpose, "key_id": key_id(key).hex(), "public": key.hex(), "private_here": keyring.has(key), "for": what}
+        {
+            "purpose": purpose,
+            "key_id": key_id(key).hex(),
+            "public": key.hex(),
+            "private_here": keyring.has(key),
+            "for": what,
+        }
         for purpose, key, what in live
     ]
     vkey = str(Vkey(authority.origin, authority.log[-1].key))
@@ -89,13 +102,15 @@ def rotate(
         )
         try:
             seq = _changed(ledger, signer, change)
-        except LedgerError:
+        except _NOTHING_WRITTEN:
             file.unlink()
             raise
         vkey = ledger.vkey
     if purpose == "log":
         directory.with_name(directory.name + ".vkey").write_text(f"{vkey}\n")
-    _say(json, {"seq": seq, "purpose": purpose, "key_id": key_id(new.public).hex(), "file": str(file), "vkey": str(vkey)})
+    _say(
+        json, {"seq": seq, "purpose": purpose, "key_id": key_id(new.public).hex(), "file": str(file), "vkey": str(vkey)}
+    )
 
 
 def register(
@@ -104,7 +119,9 @@ def register(
     public: Annotated[
         bytes | None, typer.Option("--public", parser=parse_public, metavar="HEX", help="The author's public key.")
     ] = None,
-    new: Annotated[Path | None, typer.Option("--new", metavar="FILE.key", help="Make a key, and write it here.")] = None,
+    new: Annotated[
+        Path | None, typer.Option("--new", metavar="FILE.key", help="Make a key, and write it here.")
+    ] = None,
     root: RootKey = None,
     json: Json = False,
 ) -> None:
@@ -128,7 +145,7 @@ def register(
         )
         try:
             seq = _changed(ledger, signer, change)
-        except LedgerError:
+        except _NOTHING_WRITTEN:
             if new is not None:
                 new.unlink()
             raise

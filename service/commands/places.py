@@ -11,7 +11,7 @@ import typer
 from decision_dna.engine.projections import PROJECTIONS, ProjectionFollower
 from decision_dna.ledger.authority import Authority
 from decision_dna.ledger.folder import read_folder
-from decision_dna.ledger.followers import Followers
+from decision_dna.ledger.followers import Follower, Followers
 from decision_dna.ledger.indexes import Indexes, IndexFollower
 from decision_dna.ledger.keyring import read_key
 from decision_dna.ledger.ledger import Ledger, open_ledger
@@ -62,10 +62,22 @@ def fixed_view(path: Path) -> Iterator[View]:
 @contextmanager
 def written(path: Path) -> Iterator[Ledger]:
     """A folder open for writing; indexes and projections are caught up at the end. Raises CannotOpen."""
-    with open_ledger(path) as ledger:
+    with _opened(path) as ledger:
         yield ledger
-        followers = [IndexFollower(), *[ProjectionFollower(projection) for projection in PROJECTIONS]]
+        followers: list[Follower] = [
+            IndexFollower(),
+            *[ProjectionFollower(projection) for projection in PROJECTIONS],
+        ]
         Followers(ledger.store, ledger.reader, followers).catch_up()
+
+
+def _opened(path: Path) -> Ledger:
+    try:
+        return open_ledger(path)
+    except CannotOpen as error:
+        if error.reason not in ("in-use", "store-in-use"):
+            raise
+        raise CannotOpen(error.reason, f"{path} is in use: give its service's address, or stop it first") from None
 
 
 RootKey = Annotated[

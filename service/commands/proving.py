@@ -8,11 +8,11 @@ import typer
 
 from decision_dna.ledger.evidence import Around, leaves_before, prove_event, prove_run
 from decision_dna.ledger.queries import EventFilter, find
-from decision_dna.schemas.errors import LedgerError, Unavailable
+from decision_dna.schemas.errors import LedgerError, NotFound, Unavailable
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_text
-from decision_dna.service.commands import remote
 from decision_dna.service.commands.places import View, fixed_view, is_address, written
+from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import Json, Place, write, write_json
 from decision_dna.service.commands.views import parse_time
 
@@ -40,16 +40,15 @@ def prove(
     """
     if (event is None) == (stream is None):
         raise typer.BadParameter("give an ID, or --stream")
+    to_ns = time.time_ns() - 1 if time_to is None else time_to
     if is_address(place):
-        data = _ask(place, event)
+        data = _ask(place, event, stream or "", time_from or 0, to_ns, payload=payload)
     elif event is not None:
         with fixed_view(Path(place)) as log:
             seq = log.reader.resolve(event)
             data = prove_event(log.reader, seq, _around(log, seq, seq), with_payload=payload)
     else:
-        data = _prove_stream(
-            Path(place), stream or "", time_from or 0, time.time_ns() - 1 if time_to is None else time_to
-        )
+        data = _prove_stream(Path(place), stream or "", time_from or 0, to_ns)
     output.write_bytes(data)
     if json:
         write_json({"file": str(output), "bytes": len(data)})
@@ -57,10 +56,15 @@ def prove(
         write(f"{output}: {len(data)} bytes; check it with: dna check {output} --key VKEY")
 
 
-def _ask(place: str, event: str | None) -> bytes:
-    if event is None:
-        raise typer.BadParameter("a run is proved from the ledger's folder")
-    return remote.ask(place, f"/api/events/{event}/evidence")
+def _ask(place: str, event: str | None, stream: str, from_ns: int, to_ns: int, *, payload: bool) -> bytes:
+    """The evidence that a service makes. It writes its heartbeats by itself: there may be none after a time just over."""
+    try:
+        with Service.at(place) as service:
+            if event is not None:
+                return service.event_evidence(event, payload=payload)
+            return service.run_evidence(stream, time_text(from_ns), time_text(to_ns))
+    except NotFound as error:
+        raise (error if event is not None else Unavailable(str(error))) from None
 
 
 def _around(log: View, first: int, last: int) -> Around:

@@ -10,9 +10,9 @@ from decision_dna.ledger import queries
 from decision_dna.ledger.queries import PAGE_EVENTS_MAX, EventFilter
 from decision_dna.ledger.views import event_view
 from decision_dna.schemas.texts import id_text, time_text
-from decision_dna.schemas.views import EventView, LineageView, PageView
-from decision_dna.service.commands import remote
+from decision_dna.schemas.views import LineageView, PageView
 from decision_dna.service.commands.places import View, fixed_view, is_address
+from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import EventName, Json, Place, write, write_facts, write_json, write_table
 from decision_dna.service.commands.views import EVENT_COLUMNS, event_facts, event_row, parse_id, parse_time
 
@@ -25,7 +25,8 @@ Direction = Literal["causes", "effects", "both"]
 def show(place: Place, event: EventName, json: Json = False) -> None:
     """Show one event, by seq, id or fingerprint."""
     if is_address(place):
-        view = remote.ask_for(EventView, place, f"/api/events/{event}")
+        with Service.at(place) as service:
+            view = service.event(event)
     else:
         with fixed_view(Path(place)) as log:
             view = event_view(log.reader.event(log.reader.resolve(event)))
@@ -65,11 +66,7 @@ def query(
     wanted = EventFilter(
         type_name, source, subject, stream, correlation, cause or b"", time_from or 0, time_to, from_seq, to_seq
     )
-    page = (
-        _remote_page(place, wanted, order, limit, cursor)
-        if is_address(place)
-        else _page(Path(place), wanted, order, limit, cursor)
-    )
+    page = _page(place, wanted, order, limit, cursor)
     if json:
         write_json(page)
         return
@@ -78,14 +75,16 @@ def query(
         write(f"more: --cursor {page.next_cursor}")
 
 
-def _page(path: Path, wanted: EventFilter, order: Order, limit: int, cursor: str | None) -> PageView:
-    with fixed_view(path) as log:
+def _page(place: str, wanted: EventFilter, order: Order, limit: int, cursor: str | None) -> PageView:
+    if is_address(place):
+        return _remote_page(place, wanted, order, limit, cursor)
+    with fixed_view(Path(place)) as log:
         page = queries.query(log.reader, log.indexes, wanted, order=order, limit=limit, cursor=cursor)
         return PageView([event_view(event) for event in page.events], page.next_cursor, page.checkpoint.note)
 
 
 def _remote_page(place: str, wanted: EventFilter, order: Order, limit: int, cursor: str | None) -> PageView:
-    asked: dict[str, str | int | None] = {
+    asked = {
         "type": wanted.type,
         "source": wanted.source,
         "subject": wanted.subject,
@@ -100,7 +99,8 @@ def _remote_page(place: str, wanted: EventFilter, order: Order, limit: int, curs
         "limit": limit,
         "cursor": cursor,
     }
-    return remote.ask_for(PageView, place, "/api/events", {name: value for name, value in asked.items() if value})
+    with Service.at(place) as service:
+        return service.events({name: str(value) for name, value in asked.items() if value})
 
 
 def lineage(
@@ -113,8 +113,8 @@ def lineage(
 ) -> None:
     """Show what led to an event, and what it led to."""
     if is_address(place):
-        asked: remote.Parameters = {"direction": direction, "depth": depth, "limit": limit}
-        graph = remote.ask_for(LineageView, place, f"/api/events/{event}/lineage", asked)
+        with Service.at(place) as service:
+            graph = service.lineage(event, {"direction": direction, "depth": str(depth), "limit": str(limit)})
     else:
         with fixed_view(Path(place)) as log:
             graph = _graph(log, event, direction, depth, limit)
@@ -160,10 +160,7 @@ def tail(
 def _print_from(place: str, at: int, *, json: bool) -> int:
     """Print a page; the seq after it."""
     wanted = EventFilter(from_seq=at)
-    if is_address(place):
-        page = _remote_page(place, wanted, "asc", PAGE_EVENTS_MAX, None)
-    else:
-        page = _page(Path(place), wanted, "asc", PAGE_EVENTS_MAX, None)
+    page = _page(place, wanted, "asc", PAGE_EVENTS_MAX, None)
     for view in page.events:
         if json:
             write_json(view)

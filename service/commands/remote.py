@@ -1,67 +1,40 @@
-"""A running service, asked over HTTP: what it answers, or our own errors."""
+"""A running service at the command line: the house's one HTTP client, with what only commands ask."""
 
 import os
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import quote
 
-import httpx
-import msgspec
-
-from decision_dna.schemas.errors import Conflict, LedgerError, Malformed, NotFound, Refused, Unavailable
-from decision_dna.schemas.receipts import BatchReceipt, Problem
-
-SECONDS_MAX = 30.0
-_BY_STATUS: dict[int, type[LedgerError]] = {400: Malformed, 401: Refused, 403: Refused, 404: NotFound, 409: Conflict}
-
-T = TypeVar("T")
-Parameters = dict[str, str | int]
-Request = Callable[[httpx.Client], httpx.Response]
+from decision_dna.ledger.remote import RemoteLog
+from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX
+from decision_dna.schemas.views import LineageView
 
 
-def ask(address: str, path: str, parameters: Parameters | None = None) -> bytes:
-    """The body of an answer. Raises Unavailable where nobody answers, and what the service's problem says."""
-    return _answered(lambda client: client.get(path, params=parameters), address)
+class Service(RemoteLog):
+    """A service that may be asked as a person asks."""
 
+    @classmethod
+    def at(cls, address: str) -> Self:
+        """With the key that a service beyond this machine wants, from MASTER_API_KEY. Raises Malformed."""
+        return cls(address, key=os.environ.get("MASTER_API_KEY", ""))
 
-def ask_for(kind: type[T], address: str, path: str, parameters: Parameters | None = None) -> T:
-    """The same, decoded. Raises Unavailable for what no such service answers."""
-    body = ask(address, path, parameters)
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise Unavailable(f"{address} does not answer like a ledger's service: {error}") from None
+    def lineage(self, name: str, parameters: Mapping[str, str]) -> LineageView:
+        """Causes and effects of an event. Raises NotFound, Unavailable."""
+        return self._ask(LineageView, f"/api/events/{quote(name, safe='')}/lineage", parameters)
 
+    def event_evidence(self, name: str, *, payload: bool) -> bytes:
+        """As `evidence`, with or without the payload. Raises NotFound, Unavailable."""
+        path = f"/api/events/{quote(name, safe='')}/evidence"
+        return self._get(path, EVIDENCE_BYTES_MAX, {"payload": "true" if payload else "false"})
 
-def submit(address: str, lines: bytes, *, atomic: bool) -> BatchReceipt:
-    """Submissions as NDJSON, acknowledged. Raises Unavailable, and what the service refuses as a whole.
+    def run_evidence(self, stream: str, time_from: str, time_to: str) -> bytes:
+        """That a run of a stream is complete, or that there was none. Raises NotFound, Unavailable."""
+        path = f"/api/streams/{quote(stream, safe='/')}/evidence"
+        return self._get(path, EVIDENCE_BYTES_MAX, {"from": time_from, "to": time_to})
 
-    A service beyond this machine wants its key: MASTER_API_KEY in the environment.
-    """
-    key = os.environ.get("MASTER_API_KEY")
-    headers = {"content-type": "application/x-ndjson", **({"x-api-key": key} if key else {})}
-    parameters = {"atomic": "true" if atomic else "false"}
-    body = _answered(
-        lambda client: client.post("/api/events", content=lines, params=parameters, headers=headers), address
-    )
-    try:
-        return msgspec.json.decode(body, type=BatchReceipt)
-    except msgspec.DecodeError as error:
-        raise Unavailable(f"{address} does not answer like a ledger's service: {error}") from None
-
-
-def _answered(request: Request, address: str) -> bytes:
-    try:
-        with httpx.Client(base_url=address, timeout=SECONDS_MAX) as client:
-            answer = request(client)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unavailable(f"{address} does not answer: {error}") from None
-    if answer.is_success:
-        return answer.content
-    raise _BY_STATUS.get(answer.status_code, Unavailable)(_detail(answer))
-
-
-def _detail(answer: httpx.Response) -> str:
-    try:
-        return msgspec.json.decode(answer.content, type=Problem).detail
-    except msgspec.DecodeError:
-        return f"the service answered {answer.status_code}"
+    def health(self) -> dict[str, Any]:
+        """Whether it is ready, and how process and disk are. Raises Unavailable."""
+        return {
+            **self._ask(dict[str, str], "/api/health/ready"),
+            **self._ask(dict[str, Any], "/api/health/metrics/system"),
+        }

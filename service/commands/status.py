@@ -14,8 +14,8 @@ from decision_dna.schemas.errors import ProofRejected, Unavailable
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_text
 from decision_dna.service.anchoring import anchors_of
-from decision_dna.service.commands import remote
 from decision_dna.service.commands.places import View, fixed_view, is_address
+from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import Json, Place, write_facts, write_json
 from decision_dna.service.settings import described, read_settings
 
@@ -61,13 +61,12 @@ def _facts(log: View, now: int) -> dict[str, Any]:
 
 
 def _remote_facts(address: str) -> dict[str, Any]:
-    try:
-        head = note_of(remote.ask(address, "/checkpoint"))
-    except ProofRejected as error:
-        raise Unavailable(f"{address} does not answer like a ledger's service: {error}") from None
-    system = remote.ask_for(dict[str, Any], address, "/api/health/metrics/system")
-    ready = remote.ask_for(dict[str, str], address, "/api/health/ready")
-    return {"origin": head.origin, "size": head.size, "root": head.root.hex(), **ready, **system}
+    with Service.at(address) as service:
+        try:
+            head = note_of(service.checkpoint())
+        except ProofRejected as error:
+            raise Unavailable(f"{address} does not answer like a ledger's service: {error}") from None
+        return {"size": head.size, "root": head.root.hex(), **service.health()}
 
 
 def config(

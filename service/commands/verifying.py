@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-from decision_dna.anchors import audit as anchors
-from decision_dna.engine import replay
-from decision_dna.engine.projections import PROJECTIONS
 from decision_dna.ledger.audit import Check, Extra, Progress, Report, freshness
 from decision_dna.ledger.audit import verify as verify_source
 from decision_dna.ledger.folder import verify_folder
@@ -20,9 +17,10 @@ from decision_dna.ledger.verification import Joint
 from decision_dna.schemas.errors import BadInput, Refused
 from decision_dna.schemas.texts import time_text
 from decision_dna.service.commands.places import View, fixed_view, is_address
+from decision_dna.service.commands.remote import Service
+from decision_dna.service.commands.remote_source import RemoteSource
 from decision_dna.service.commands.terminal import Json, parse_vkey, progress, write, write_json, write_table
-
-NOTE_TYPES = anchors.NOTE_TYPES | replay.NOTE_TYPES
+from decision_dna.service.steps import NOTE_TYPES, checks_of
 
 
 def verify(
@@ -66,13 +64,11 @@ def code_of(report: Report, *, strict: bool) -> int:
 
 def _verified(place: str, key: Vkey | None, earlier: Sequence[bytes], processes: int, bar: Progress) -> Report:
     if is_address(place):
-        raise Refused(f"{place}: verifying over HTTP is not built yet: give the folder, or an export")
+        with Service.at(place) as service:
+            return _walked(RemoteSource(service), key, earlier, bar)
     path = Path(place)
     if path.is_file():
-        source = _export(path)
-        return verify_source(
-            source, key, progress=bar, note_types=NOTE_TYPES, checks=checks_of(source), earlier=earlier
-        )
+        return _walked(_export(path), key, earlier, bar)
     with fixed_view(path) as view:
         return verify_folder(
             path,
@@ -86,9 +82,9 @@ def _verified(place: str, key: Vkey | None, earlier: Sequence[bytes], processes:
         )
 
 
-def checks_of(source: Source) -> tuple[Check, ...]:
-    """What the rooms above the ledger add: steps 9 and 10."""
-    return anchors.anchor_check(source), replay.state_check(source, PROJECTIONS)
+def _walked(source: Source, key: Vkey | None, earlier: Sequence[bytes], bar: Progress) -> Report:
+    """In this process."""
+    return verify_source(source, key, progress=bar, note_types=NOTE_TYPES, checks=checks_of(source), earlier=earlier)
 
 
 def _as_walked(view: View, at: int) -> Check:

@@ -15,7 +15,6 @@ import msgspec
 from litestar import Litestar
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
-from decision_dna.ledger.receipts import batch_receipt, event_receipt
 from decision_dna.ledger.writer import Appended, Placed
 from decision_dna.schemas.errors import LedgerError, Malformed, TooLarge
 from decision_dna.schemas.submissions import BODY_BYTES_MAX, MEDIA_TYPES, Media
@@ -23,6 +22,7 @@ from decision_dna.service.http.asking import SELECTING, event_filter, number, pa
 from decision_dna.service.http.problems import MEDIA_TYPE as PROBLEM
 from decision_dna.service.http.problems import RequestRefused, headers_of, problem_for, problem_of
 from decision_dna.service.http.running import Running
+from decision_dna.service.receipts import batch_receipt, event_receipt
 
 LOCAL = "local"
 MASTER = "master"

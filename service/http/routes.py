@@ -6,6 +6,7 @@ from typing import Any, get_args
 import msgspec
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from decision_dna.engine.projections import ProjectionFollower
 from decision_dna.engine.replay import replay_log
@@ -95,7 +96,7 @@ def _choice(asked: dict[str, str], name: str, choices: Any, default: str) -> Any
 
 
 @get("/api/events/{name:str}", sync_to_thread=False)
-def show_event(request: Asked, name: str) -> Response[bytes]:
+def show_event(request: Asked, name: FromPath[str]) -> Response[bytes]:
     """One event."""
     asked_of(request, operations.EVENT)
     reader = parts_of(request).ledger.reader
@@ -103,7 +104,7 @@ def show_event(request: Asked, name: str) -> Response[bytes]:
 
 
 @get("/api/events/{name:str}/proof", sync_to_thread=True)
-def show_proof(request: Asked, name: str) -> Response[bytes]:
+def show_proof(request: Asked, name: FromPath[str]) -> Response[bytes]:
     """Its tlog-proof, in the newest head or in one that was signed before."""
     asked = asked_of(request, operations.PROOF)
     reader = pinned(parts_of(request).ledger)
@@ -113,7 +114,7 @@ def show_proof(request: Asked, name: str) -> Response[bytes]:
 
 
 @get("/api/events/{name:str}/evidence", sync_to_thread=True)
-def show_evidence(request: Asked, name: str) -> Response[bytes]:
+def show_evidence(request: Asked, name: FromPath[str]) -> Response[bytes]:
     """Its evidence file."""
     asked = asked_of(request, operations.EVIDENCE)
     parts = parts_of(request)
@@ -123,7 +124,7 @@ def show_evidence(request: Asked, name: str) -> Response[bytes]:
 
 
 @get("/api/events/{name:str}/lineage", sync_to_thread=True)
-def show_lineage(request: Asked, name: str) -> Response[bytes]:
+def show_lineage(request: Asked, name: FromPath[str]) -> Response[bytes]:
     """Causes and effects."""
     asked = asked_of(request, operations.LINEAGE)
     parts, direction = parts_of(request), _choice(asked, "direction", Direction, "both")
@@ -149,7 +150,7 @@ def list_streams(request: Asked) -> Response[bytes]:
 
 
 @get("/api/streams/{family:str}/{source:str}", sync_to_thread=True)
-def show_stream(request: Asked, family: str, source: str) -> Response[bytes]:
+def show_stream(request: Asked, family: FromPath[str], source: FromPath[str]) -> Response[bytes]:
     """A run."""
     asked = asked_of(request, operations.STREAM)
     parts, stream = parts_of(request), f"{family}/{source}"
@@ -167,7 +168,7 @@ def show_stream(request: Asked, family: str, source: str) -> Response[bytes]:
 
 
 @get("/api/streams/{family:str}/{source:str}/evidence", sync_to_thread=True)
-def show_stream_evidence(request: Asked, family: str, source: str) -> Response[bytes]:
+def show_stream_evidence(request: Asked, family: FromPath[str], source: FromPath[str]) -> Response[bytes]:
     """That a run is complete."""
     asked = asked_of(request, operations.STREAM_EVIDENCE)
     parts, from_ns, to_ns = parts_of(request), time_ns(asked["from"]), time_ns(asked["to"])
@@ -187,7 +188,7 @@ def show_checkpoint(request: Asked) -> Response[bytes]:
 
 
 @get("/tile/{tile:path}", sync_to_thread=True)
-def show_tile(request: Asked, tile: str) -> Response[bytes]:
+def show_tile(request: Asked, tile: FromPath[str]) -> Response[bytes]:
     """A tile, by exactly its path."""
     path = parse_tile_path(f"tile/{tile.removeprefix('/')}")
     reader = parts_of(request).ledger.reader
@@ -211,7 +212,7 @@ def show_consistency(request: Asked) -> Response[bytes]:
 
 
 @get("/api/state/{projection:str}", sync_to_thread=True)
-def show_state(request: Asked, projection: str) -> Response[bytes]:
+def show_state(request: Asked, projection: FromPath[str]) -> Response[bytes]:
     """A projection's state, as it is followed, or folded anew up to a seq."""
     asked = asked_of(request, operations.STATE)
     parts = parts_of(request)
@@ -240,7 +241,7 @@ def list_anchors(request: Asked) -> Response[bytes]:
 
 
 @get("/api/anchors/{number_text:str}", sync_to_thread=True)
-def show_anchor(request: Asked, number_text: str) -> Response[bytes]:
+def show_anchor(request: Asked, number_text: FromPath[str]) -> Response[bytes]:
     """By its number."""
     asked_of(request, operations.ANCHOR)
     parts, wanted = parts_of(request), number(number_text, "the number of an anchor")
@@ -278,7 +279,7 @@ def show_readiness(request: Asked) -> Response[bytes]:
 def show_system(request: Asked) -> Response[bytes]:
     """Process and disk."""
     parts = parts_of(request)
-    return json(parts.metrics.system(parts.ledger))
+    return json(parts.metrics.system())
 
 
 @get(operations.PERFORMANCE.path, sync_to_thread=False)
@@ -286,14 +287,14 @@ def show_performance(request: Asked) -> Response[bytes]:
     """Latencies and queues."""
     parts = parts_of(request)
     lag, subscribers = parts.followers.lag, parts.tail.subscribers
-    return json(parts.metrics.performance(parts.ledger, parts.ingest.in_hand, lag, subscribers))
+    return json(parts.metrics.performance(parts.ingest.in_hand, lag, subscribers))
 
 
 @get(operations.METRICS.path, sync_to_thread=False)
 def show_metrics(request: Asked) -> Response[bytes]:
     """For Prometheus."""
     parts = parts_of(request)
-    text = parts.metrics.exposition(parts.ledger, parts.followers.lag, parts.tail.subscribers)
+    text = parts.metrics.exposition(parts.followers.lag, parts.tail.subscribers)
     return kept(text, operations.METRICS.media, "no-store")
 
 

@@ -46,7 +46,7 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Everything in motion around an open ledger, which stays the caller's to close. At the end: subscriptions end, what
     was taken is answered, loops stop. Raises what made a loop fail."""
-    indexes, metrics = Indexes(ledger.store), Metrics()
+    indexes, metrics = Indexes(ledger.store), Metrics(ledger)
     followers = Followers(ledger.store, ledger.reader, [IndexFollower(), *projections])
     ingest = Ingest(
         ledger,

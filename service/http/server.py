@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import uvicorn
 
@@ -103,36 +103,21 @@ def run(
 
 @contextlib.contextmanager
 def serving(ledger: Ledger, settings: Settings, projections: Sequence[ProjectionFollower] = ()) -> Iterator[str]:
-    """A server in a thread of its own, for as long as the context lasts; gives its address. For programs that have other things to do."""
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
-        started = threading.Event()
-        address: list[str] = []
-        stop = asyncio.Event()
-
-        def say(where: str) -> None:
-            address.append(where)
-            started.set()
-
-        def work() -> None:
-            try:
-                runner.run(serve(ledger, settings, ready=say, stop=stop, projections=projections))
-            except BaseException as error:
-                failed.append(error)
-                raise
-            finally:
-                started.set()
-
-        failed: list[BaseException] = []
-        thread = threading.Thread(target=work, name="server")
-        thread.start()
-        started.wait()
+    """A server in a thread of its own, for as long as the context lasts; gives its address. For programs that have other
+    things to do. Raises what made it fail."""
+    address: Future[str] = Future()
+    with ThreadPoolExecutor(1, thread_name_prefix="server") as thread, asyncio.Runner(loop_factory=_new_loop) as runner:
+        stop, loop = asyncio.Event(), runner.get_loop()
+        ended = thread.submit(
+            runner.run, serve(ledger, settings, ready=address.set_result, stop=stop, projections=projections)
+        )
+        wait((address, ended), return_when=FIRST_COMPLETED)
         try:
-            if not address:
-                raise CannotOpen("server", f"the server did not start: {failed[0] if failed else 'no reason given'}")
-            yield address[0]
+            if address.done():
+                yield address.result()
         finally:
-            runner.get_loop().call_soon_threadsafe(stop.set)
-            thread.join()
+            loop.call_soon_threadsafe(stop.set)
+            ended.result()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -1,12 +1,13 @@
 """Do the two verifiers agree on everything that can be made of a log? `python -m tests.second_verifier.agree --mutants 10000 --seed 7`.
 
-A mutant is agreed upon where both accept it or both reject it, both call the key the log's or both do not, and neither lets
-anything escape but a report. Mutants on which they do not agree are written to a folder, to be judged by docs/format.md.
+A mutant is agreed upon where both accept it or both reject it, both call the key the log's or both do not, neither lets
+anything escape but a report, and our own says the same of the log as a whole and of the log in pieces. Mutants on which
+they do not agree are written to a folder, to be judged by docs/format.md.
 """
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain
@@ -21,6 +22,7 @@ from tests.second_verifier.both import Answer, ask_first, ask_second
 from tests.second_verifier.mutants import Mutant, mutant
 
 PART = 250
+PIECES = (1, 2, 4, 8)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -34,25 +36,27 @@ class Outcome(msgspec.Struct, frozen=True):
     text: str = ""
 
 
-def answer(ask: object, one: Mutant) -> Answer:
+def answer(ask: Callable[..., Answer], one: Mutant, **options: int) -> Answer:
     """A verifier's answer; whatever escapes it is an answer that no verifier gives."""
     try:
-        return ask(one.data, one.key, evidence=one.evidence)  # type: ignore[operator]  # one of the two
+        return ask(one.data, one.key, evidence=one.evidence, **options)
     except Exception:  # noqa: BLE001  # that nothing escapes is what is tested
         return Answer(True, frozenset({0}), True, format_exc(limit=-3))
 
 
 def compare(one: Mutant, number: int = 0) -> Outcome:
-    """Ask both."""
+    """Ask both, and the first once more with the log cut into pieces."""
     first, second = answer(ask_first, one), answer(ask_second, one)
+    joined = answer(ask_first, one, pieces=PIECES[number % len(PIECES)])
     agreed = (first.accepted, first.pinned) == (second.accepted, second.pinned)
-    escaped = 0 in first.steps | second.steps
+    agreed = agreed and (first.accepted, first.pinned, first.steps) == (joined.accepted, joined.pinned, joined.steps)
+    escaped = 0 in first.steps | second.steps | joined.steps
     apart = agreed and not first.accepted and not first.steps & second.steps
     text = ""
     if not agreed or escaped or apart:
         text = "\n".join(
             f"{name}: accepted {one.accepted}, pinned {one.pinned}, fails {sorted(map(int, one.steps))}: {one.text[:600]}"
-            for name, one in (("first", first), ("second", second))
+            for name, one in (("first", first), ("first in pieces", joined), ("second", second))
         )
     return Outcome(number, one.operator, first.accepted, agreed and not escaped, apart, text)
 
@@ -92,14 +96,14 @@ def dump(seed: int, found: Iterable[Outcome], folder: Path) -> None:
         (folder / f"{name}.txt").write_text(f"{one.operator}\nkey {bent.key}\n{one.text}\n")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; leaves with 1 where they disagree."""
     parser = argparse.ArgumentParser(description="Compare both verifiers on mutants.")
     parser.add_argument("--mutants", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(2**31))
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--dump", type=Path, help="folder for what they disagree on (default: a temporary one)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     found = list(run(options.seed, options.mutants, options.workers))
     questions = [one for one in found if not one.agreed]
     sys.stdout.write(f"seed {options.seed}\n{table(found)}\n")

@@ -12,17 +12,59 @@ from typing import Any
 
 import msgspec
 
-from decision_dna.ledger import hashing
-from decision_dna.schemas import codec
 from decision_dna.schemas.claims import ZEROS
 from tests.vectors import showing
 from tests.vectors.honest import LOGS, TRACE, seen
 from tests.vectors.lies import stranger_line
-from tests.vectors.log import KEYS, NAMES, POLICY, SECOND, Log, Row, event_id, key_id, line, public, text, vkey
+from tests.vectors.log import KEYS, NAMES, POLICY, SECOND, Log, event_id, key_id, line, public, text, vkey
 
-BASES = ("little",) * 4 + ("plain",) * 3 + ("genesis-alone", "rotations", "policies", "open-types", "extremes", "many-streams")
-INTEGERS = (0, 1, 2, 31, 32, 127, 128, 255, 256, 65_535, 65_536, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1, -1, -32, -33, -(2**63))
-TEXTS = ("", "a", "ledger", "anchor", "bot", "raw", "author", "notary", "none", "\n", "\x7f", "\x80", "ü" * 64, "a" * 65, "a" * 129, "é", "\U0001f9ec", TRACE)
+BASES = (
+    ("little",) * 4
+    + ("plain",) * 3
+    + ("genesis-alone", "rotations", "policies", "open-types", "extremes", "many-streams")
+)
+INTEGERS = (
+    0,
+    1,
+    2,
+    31,
+    32,
+    127,
+    128,
+    255,
+    256,
+    65_535,
+    65_536,
+    2**31,
+    2**32,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+    -1,
+    -32,
+    -33,
+    -(2**63),
+)
+TEXTS = (
+    "",
+    "a",
+    "ledger",
+    "anchor",
+    "bot",
+    "raw",
+    "author",
+    "notary",
+    "none",
+    "\n",
+    "\x7f",
+    "\x80",
+    "ü" * 64,
+    "a" * 65,
+    "a" * 129,
+    "é",
+    "\U0001f9ec",
+    TRACE,
+)
 BYTES = (b"", b"\x00", bytes(8), bytes(16), ZEROS, bytes(33), bytes(64), b"\xc0")
 
 
@@ -60,10 +102,23 @@ def another(value: Any, chance: Random) -> Any:
         return min(max(chance.choice((*near, *INTEGERS)), -(2**63)), 2**64 - 1)
     if isinstance(value, str):
         at = chance.randrange(len(value) + 1)
-        grown = (value + "\n", value[:at] + value[at + 1 :], value[:at] + chance.choice("aZ0 ./+\x1f\u2003") + value[at:])
+        grown = (
+            value + "\n",
+            value[:at] + value[at + 1 :],
+            value[:at] + chance.choice("aZ0 ./+\x1f\u2003") + value[at:],
+        )
         return chance.choice((*TEXTS, *grown, value.upper()))
     if isinstance(value, bytes):
-        return chance.choice((*BYTES, flipped(value, chance), value[:-1], value + b"\x00", public(chance.choice(NAMES)), key_id(chance.choice(NAMES))))
+        return chance.choice(
+            (
+                *BYTES,
+                flipped(value, chance),
+                value[:-1],
+                value + b"\x00",
+                public(chance.choice(NAMES)),
+                key_id(chance.choice(NAMES)),
+            )
+        )
     if isinstance(value, dict) and value:
         return another_map(value, chance)
     if isinstance(value, list | tuple) and value:
@@ -89,7 +144,7 @@ def another_list(value: list[Any], chance: Random) -> list[Any]:
     if kind == 0:
         return value[:at] + value[at + 1 :]
     if kind == 1:
-        return value[:at] + [value[other]] + value[at:]
+        return [*value[:at], value[other], *value[at:]]
     if kind == 2:
         value[at], value[other] = value[other], value[at]
         return value
@@ -208,7 +263,16 @@ def payload(log: Log, chance: Random) -> None:
     """Another payload beside an entry, committed to or not."""
     row = log.rows[place(log, chance)]
     old = row.payload or b""
-    choices = (None, b"", old[:15], old[:16], bytes(16), flipped(old, chance), shuffled(old, chance), bytes(16) + row.entry["open"])
+    choices = (
+        None,
+        b"",
+        old[:15],
+        old[:16],
+        bytes(16),
+        flipped(old, chance),
+        shuffled(old, chance),
+        bytes(16) + row.entry["open"],
+    )
     row.payload = chance.choice(choices)
     if chance.random() < 0.6 and not row.entry["open"]:
         row.commit()
@@ -275,7 +339,11 @@ def say_more(log: Log, chance: Random) -> None:
     by = chance.choice(("notary", "notary", "none", "author", "author-2", "root", "stranger"))
     source = chance.choice(("engine-1", "raw", "bot", "bot-2", "ops", "anchor"))
     kind = chance.choice(("x.seen", "x", "engine.state", "control.pause", "route.draw_key", "anchor.confirmed"))
-    fields: dict[str, Any] = {"subject": chance.choice(TEXTS), "causes": causes[:3], "trace": chance.choice(("", TRACE))}
+    fields: dict[str, Any] = {
+        "subject": chance.choice(TEXTS),
+        "causes": causes[:3],
+        "trace": chance.choice(("", TRACE)),
+    }
     if chance.random() < 0.3 and by in log.counters:
         log.count(by, kind, source, seen(1), **fields)
     else:
@@ -294,8 +362,13 @@ def own_more(log: Log, chance: Random) -> None:
         log.own("clock", {"reason": chance.choice(TEXTS), "step": chance.choice(INTEGERS)})
     elif kind == 3:
         ranks = ("none", "notary", "author")
-        rules = [{"attestation": chance.choice(ranks), "keys": [], "source": name} for name in ("bot", "raw")]
-        log.own("policy", {"policy": {**POLICY, "default_attestation": chance.choice(ranks), "sources": chance.choice((rules, []))}})
+        rules: list[dict[str, Any]] = [
+            {"attestation": chance.choice(ranks), "keys": [], "source": name} for name in ("bot", "raw")
+        ]
+        log.own(
+            "policy",
+            {"policy": {**POLICY, "default_attestation": chance.choice(ranks), "sources": chance.choice((rules, []))}},
+        )
     else:
         change_key(log, chance)
 
@@ -312,7 +385,9 @@ def change_key(log: Log, chance: Random) -> None:
         fields["replaces"] = key_id(old)
     if purpose == "log":
         fields["overlap"] = chance.choice((0, 0, 1, 3, 2**63 - 1))
-    log.change_key(action, purpose, old if action == "revoke" else new, by=chance.choice(("root", "root", old)), **fields)
+    log.change_key(
+        action, purpose, old if action == "revoke" else new, by=chance.choice(("root", "root", old)), **fields
+    )
     if purpose == "notary":
         log.notary = new
 
@@ -465,7 +540,12 @@ def json_values(data: bytes, chance: Random) -> bytes:
     if chance.random() < 0.85:
         parts[at] = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace") + b"\n"
     else:
-        parts[at] = json.dumps(value, ensure_ascii=chance.random() < 0.5, indent=chance.choice((None, 1))).encode(errors="replace") + b"\n"
+        parts[at] = (
+            json.dumps(value, ensure_ascii=chance.random() < 0.5, indent=chance.choice((None, 1))).encode(
+                errors="replace"
+            )
+            + b"\n"
+        )
     return b"".join(parts)
 
 
@@ -542,7 +622,9 @@ def bent_items(chance: Random) -> Mutant:
         elif kind == 2:
             chance.shuffle(items)
         elif kind == 3:
-            items[at]["role"] = chance.choice(("genesis", "key", "policy", "heartbeat_before", "event", "heartbeat_after", ""))
+            items[at]["role"] = chance.choice(
+                ("genesis", "key", "policy", "heartbeat_before", "event", "heartbeat_after", "")
+            )
         else:
             role = chance.choice(("key", "policy", "heartbeat_before", "event", "heartbeat_after"))
             items[at] = showing.items(log, [(role, place(log, chance))])[0]
@@ -573,7 +655,13 @@ def bent_parts(chance: Random) -> Mutant:
     value = evidence_of(log, chance)
     part = chance.choice(("payload", "streams", "run", "anchor", "fork"))
     if part == "anchor" and chance.random() < 0.7:
-        value["anchor"] = {"memo": chance.choice(TEXTS), "cluster": "x", "slot": 1, "block_time": 2, "transaction": chance.choice(("", "AA==", "AB==", "A"))}
+        value["anchor"] = {
+            "memo": chance.choice(TEXTS),
+            "cluster": "x",
+            "slot": 1,
+            "block_time": 2,
+            "transaction": chance.choice(("", "AA==", "AB==", "A")),
+        }
     elif chance.random() < 0.3:
         value[part] = chance.choice((None, evidence_of(base(chance), chance)[part]))
     else:

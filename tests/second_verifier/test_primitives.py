@@ -6,7 +6,6 @@ eight recursive lines, notes against the example of Go's `sumdb/note`. The stric
 
 import base64
 import hashlib
-import importlib.util
 import itertools
 import json
 import os
@@ -14,7 +13,6 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import blake3
@@ -23,21 +21,11 @@ from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey
 
+from tests.second_verifier.both import second as sv
+
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("DNA_DATA", ROOT.parent / "shared"))
 MERKLE_VECTORS = 196
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("second_verifier", ROOT / "docs" / "second_verifier.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["second_verifier"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-sv: Any = _load()
 
 
 def accepts(check: Callable[..., object], *arguments: object) -> bool:

@@ -10,7 +10,7 @@ it may name others too. `pinned` is as section 8 of docs/format.md has it.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def first_line_by_others(log: Log) -> Log:
     return log
 
 
-VARIANTS = {
+VARIANTS: dict[str, Callable[[], Log]] = {
     "newest-head-alone": lambda: heads_cut(LOGS["plain"]()),
     "lines-by-witnesses": lambda: witnessed(LOGS["plain"]()),
     "line-by-a-witness-first": lambda: first_line_by_others(LOGS["plain"]()),
@@ -63,9 +63,14 @@ def exports() -> Iterator[tuple[str, bytes, list[Row]]]:
         log = make()
         keys = ("root", *PINS.get(name, ()))
         rows = [_row(str(vkey(key, log.origin)), [] if key in OWN else [7], pinned=key in OWN) for key in keys]
-        yield f"honest/{name}.export.ndjson", log.export(), [*rows, _row(None, [], pinned=False)]
+        renamed = _row(str(vkey("root", "elsewhere.example/log")), [7], pinned=False)
+        yield f"honest/{name}.export.ndjson", log.export(), [*rows, renamed, _row(None, [], pinned=False)]
     old = str(vkey("log"))
-    yield "honest/rotations-without-old-heads.export.ndjson", heads_cut(rotations()).export(), [_row(old, [7], pinned=False)]
+    yield (
+        "honest/rotations-without-old-heads.export.ndjson",
+        heads_cut(rotations()).export(),
+        [_row(old, [7], pinned=False)],
+    )
     for name, (fails, made) in LIES.items():
         known = not {1, 4, 7} & set(fails) and name not in ALSO_UNKNOWN
         yield f"{name}.export.ndjson", made(), [_row(str(vkey("root")), list(fails), pinned=known)]
@@ -80,7 +85,8 @@ def evidence() -> Iterator[tuple[str, bytes, list[Row]]]:
     for name, (key, made) in SHOWN.items():
         data = made()
         origin = json.loads(data)["origin"]
-        yield f"evidence/{name}.evidence.json", data, [_row(str(vkey(key, origin)), [], pinned=True)]
+        renamed = _row(str(vkey(key, "elsewhere.example/log")), [7], pinned=False)
+        yield f"evidence/{name}.evidence.json", data, [_row(str(vkey(key, origin)), [], pinned=True), renamed]
     for name, (fails, key, made) in FALSE.items():
         yield f"evidence/{name}.evidence.json", made(), [_row(str(vkey(key)), list(fails), pinned=False)]
 

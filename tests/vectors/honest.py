@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.vectors.log import ORIGIN, POLICY, SECOND, Log, key_id, public
+from tests.vectors.log import ORIGIN, POLICY, SECOND, Log, key_id
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -116,10 +116,17 @@ def open_types() -> Log:
     """Payloads that stand in their entries: whatever they hold is hashed, and the ledger's own alone is read. A log that succeeds another."""
     log = Log()
     log.begin(successor_of={"origin": ORIGIN + "-lost", "root": bytes(range(32)), "size": 7})
-    log.say("engine.state", "engine-1", {"as_of": 1, "entries": 0, "projection": "pools", "root": bytes(32), "version": 1})
+    log.say(
+        "engine.state", "engine-1", {"as_of": 1, "entries": 0, "projection": "pools", "root": bytes(32), "version": 1}
+    )
     log.say("engine.session", "engine-1", b"\xc1 not MessagePack, and nobody minds")
     log.say("route.draw_key", "engine-1", b"")
-    log.say("anchor.confirmed", "anchor", {"not": "what section 12 asks for: step 9 says so, not 1 to 7"}, principal="anchor")
+    log.say(
+        "anchor.confirmed",
+        "anchor",
+        {"not": "what section 12 asks for: step 9 says so, not 1 to 7"},
+        principal="anchor",
+    )
     log.beat()
     log.head()
     return log

@@ -20,6 +20,7 @@ from decision_dna.ledger.streams import list_leaves, list_root
 from decision_dna.ledger.verification import AuthorityEntry, fold_schedule
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import ZEROS
+from decision_dna.schemas.errors import Malformed
 from decision_dna.schemas.payloads import is_open
 
 ORIGIN = "vectors.example/log"
@@ -131,8 +132,11 @@ class Row(msgspec.Struct):
         return hashing.author_message(claim)
 
     def opened(self) -> dict[str, Any]:
-        """The payload of an open entry, to be changed and given back to `reopen`."""
-        value = codec.decode(self.entry["open"])
+        """The payload of an open entry, to be changed and given back to `reopen`; empty where it can't be read."""
+        try:
+            value = codec.decode(self.entry["open"])
+        except Malformed:
+            return {}
         return value if isinstance(value, dict) else {}
 
 
@@ -305,7 +309,9 @@ class Log:
 
     def log_keys_at(self, size: int) -> list[str | SigningKey]:
         """Those that must sign that size, as far as the entries can be read."""
-        met = [AuthorityEntry(seq, row.bytes_of()) for seq, row in enumerate(self.rows) if row.claim["type"] in AUTHORITY]
+        met = [
+            AuthorityEntry(seq, row.bytes_of()) for seq, row in enumerate(self.rows) if row.claim["type"] in AUTHORITY
+        ]
         schedule = fold_schedule(met)
         publics = schedule[-1][1].log_keys_at(size) if schedule else [public("log")]
         return [BY_PUBLIC[key] for key in publics if key in BY_PUBLIC]

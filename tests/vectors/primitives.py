@@ -14,7 +14,16 @@ from tests.vectors.log import KEYS, key_id, public, text, vkey
 
 WORDS = ("claim", "entry", "payload", "state", "notary", "draw")
 SIZES = (1, 2, 3, 7, 8, 12)
-PLACES = ((0, 0, 256), (0, 0, 1), (0, 999, 255), (1, 1000, 256), (0, 1_234_067, 256), (2, 12_345, 16), (None, 0, 256), (None, 1_000_000, 3))
+PLACES = (
+    (0, 0, 256),
+    (0, 0, 1),
+    (0, 999, 255),
+    (1, 1000, 256),
+    (0, 1_234_067, 256),
+    (2, 12_345, 16),
+    (None, 0, 256),
+    (None, 1_000_000, 3),
+)
 
 
 def hashes() -> list[dict[str, Any]]:
@@ -30,9 +39,7 @@ def hashes() -> list[dict[str, Any]]:
 
 def names() -> list[dict[str, Any]]:
     """Keys under all their names."""
-    return [
-        {"key": public(name).hex(), "key_id": key_id(name).hex(), "vkey": str(vkey(name))} for name in sorted(KEYS)
-    ]
+    return [{"key": public(name).hex(), "key_id": key_id(name).hex(), "vkey": str(vkey(name))} for name in sorted(KEYS)]
 
 
 def vkeys() -> list[dict[str, Any]]:
@@ -111,8 +118,12 @@ def trees() -> list[dict[str, Any]]:
     made = []
     for size in SIZES:
         read = _read(leaves)
-        inclusion = {at: [value.hex() for value in merkle.prove_inclusion(at, size, read)] for at in (0, size // 2, size - 1)}
-        older = {old: [value.hex() for value in merkle.prove_consistency(old, size, read)] for old in (1, (size + 1) // 2)}
+        inclusion = {
+            at: [value.hex() for value in merkle.prove_inclusion(at, size, read)] for at in (0, size // 2, size - 1)
+        }
+        older = {
+            old: [value.hex() for value in merkle.prove_consistency(old, size, read)] for old in (1, (size + 1) // 2)
+        }
         made.append(
             {
                 "size": size,
@@ -124,7 +135,11 @@ def trees() -> list[dict[str, Any]]:
                     for old, proof in older.items()
                 ],
                 "ranges": [
-                    {"start": start, "end": end, "proof": [value.hex() for value in merkle.prove_range(start, end, size, read)]}
+                    {
+                        "start": start,
+                        "end": end,
+                        "proof": [value.hex() for value in merkle.prove_range(start, end, size, read)],
+                    }
                     for start, end in {(0, size), (size // 2, size // 2 + 1), (size // 3, size)}
                     if start < end
                 ],

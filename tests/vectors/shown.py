@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+from decision_dna.ledger import merkle
 from decision_dna.ledger.notes import Checkpoint, sign_checkpoint
 from decision_dna.ledger.streams import list_leaves, list_root
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import ZEROS
 from tests.vectors import showing
-from tests.vectors.showing import Json
 from tests.vectors.honest import extremes, little, many_streams, open_types, plain, policies, rotations, seen
-from tests.vectors.log import KEYS, ORIGIN, SECOND, Log, event_id, key_id, line, text
+from tests.vectors.log import KEYS, ORIGIN, Log, event_id, line, text
+from tests.vectors.showing import Json
 
 Made = Callable[[], bytes]
 Act = Callable[[Json], object]
@@ -46,7 +47,14 @@ def fork(log: Callable[[], Log] = little, size: int = 6, **other: Any) -> Callab
 
 def anchored() -> Json:
     """An event with an anchor: steps 1 to 7 look at its form alone."""
-    anchor = {"memo": "m\x7f", "cluster": "", "slot": 2**63 - 1, "block_time": 0, "transaction": text(b"raw")}
+    memo = "".join(map(chr, range(32))) + '\x7f\x80\u2028"\\/\U0001f9ec'
+    anchor = {
+        "memo": memo,
+        "cluster": "",
+        "slot": 2**63 - 1,
+        "block_time": 0,
+        "transaction": text(b"raw"),
+    }
     return event()() | {"anchor": anchor}
 
 
@@ -82,7 +90,14 @@ SHOWN: dict[str, tuple[str, Made]] = {
     "absence/in-an-empty-list": ("log", lambda: line(listed({}, [])())),
     "absence/in-a-list-of-one": ("log", lambda: line(listed({"a/a": (0, ZEROS)}, [0])())),
     "fork/of-the-log-key": ("log", written(fork())),
-    "fork/of-another-key": ("anchor", written(lambda: showing.fork(little(), *(little().head_note(3, root=root, keys=["anchor"]) for root in (ZEROS, bytes(31) + b"\x01"))))),
+    "fork/of-another-key": (
+        "anchor",
+        written(
+            lambda: showing.fork(
+                little(), *(little().head_note(3, root=root, keys=["anchor"]) for root in (ZEROS, bytes(31) + b"\x01"))
+            )
+        ),
+    ),
 }
 
 
@@ -161,6 +176,21 @@ def unlinked(at: int, field: str, value: Any) -> Callable[[Log], None]:
     return bend
 
 
+def recorded_backwards(log: Log) -> None:
+    """Before genesis was; what the claim says of its own times agrees."""
+    log.rows[2].claim.update(occurred_at=0, id=event_id(77, 0))
+    log.rows[2].seal()
+    log.rows[2].attest()
+    log.rows[2].entry["recorded_at"] = log.rows[0].entry["recorded_at"] - 1
+    log.relink(3)
+
+
+def erased_for_a_line_feed(log: Log) -> None:
+    log.rows[7].reopen({**log.rows[7].opened(), "why": "\n"})
+    log.rows[7].attest()
+    log.relink(7)
+
+
 def leave_out(role: str) -> Act:
     return lambda value: value.update(items=[item for item in value["items"] if item["role"] != role])
 
@@ -187,12 +217,13 @@ def claimed(at: int, **fields: Any) -> Callable[[Log], None]:
     return bend
 
 
-def listed(streams: dict[str, tuple[int, bytes]], show: list[int]) -> Callable[[], Json]:
+def listed(streams: dict[str, tuple[int, bytes]], show: list[int], *, root: bytes | None = None) -> Callable[[], Json]:
     """Absence of `x/nobody` from a list that a heartbeat commits to, true or false: that only the whole log shows."""
 
     def make() -> Json:
         log, leaves = little(), list_leaves(streams)
-        log.rows[4].reopen({**log.rows[4].opened(), "streams_count": len(leaves), "streams_root": list_root(leaves)})
+        committed = {"streams_count": len(leaves), "streams_root": root or list_root(leaves)}
+        log.rows[4].reopen({**log.rows[4].opened(), **committed})
         log.rows[4].attest()
         log.relink(5, beats=False)
         made = showing.run(log, "x/nobody", 4, seqs=[])
@@ -207,129 +238,6 @@ def listed(streams: dict[str, tuple[int, bytes]], show: list[int]) -> Callable[[
         return made
 
     return make
-
-
-RUN, BOT = run("x/engine-1"), run("x/bot")
-ABSENT, FORK = run("x/cow", log=many_streams, after=11), fork()
-NOW = plain().rows[8].entry["recorded_at"]
-
-FORM: dict[str, tuple[tuple[int, ...], str, Made]] = {
-    "form/no-line-feed-at-the-end": ((1,), "log", lambda: line(event()())[:-1]),
-    "form/two-line-feeds": ((1,), "log", lambda: line(event()()) + b"\n"),
-    "form/white-space": ((1,), "log", spelled(b'"items":', b'"items": ')),
-    "form/format-of-an-export": ((1,), "log", but(lambda value: value.update(format="decision-dna/export@v1"))),
-    "form/kind-unknown": ((1,), "log", but(lambda value: value.update(kind="story"))),
-    "form/kind-of-another-shape": ((1,), "log", but(lambda value: value.update(kind="run"))),
-    "form/origin-with-a-space": ((1,), "log", but(lambda value: value.update(origin="a b"))),
-    "form/key-missing": ((1,), "log", but(lambda value: value.pop("anchor"))),
-    "form/key-unknown": ((1,), "log", but(lambda value: value.update(more=None))),
-    "form/keys-in-another-order": ((1,), "log", but(lambda value: value.update(kind=value.pop("kind")))),
-    "form/key-doubled": ((1,), "log", spelled(b'"anchor":null', b'"anchor":null,"anchor":null')),
-    "form/items-null": ((1,), "log", but(lambda value: value.update(items=None))),
-    "form/no-items": ((1,), "log", but(lambda value: value.update(items=[]))),
-    "form/role-unknown": ((1,), "log", but(lambda value: value["items"][1].update(role="witness"))),
-    "form/roles-out-of-order": ((1,), "log", but(swapped)),
-    "form/genesis-missing": ((1,), "log", but(leave_out("genesis"))),
-    "form/genesis-twice": ((1,), "log", but(twice("genesis"))),
-    "form/key-twice": ((1,), "log", but(twice("key"))),
-    "form/event-missing": ((1,), "log", but(leave_out("event"))),
-    "form/event-twice": ((1,), "log", but(twice("event"))),
-    "form/heartbeat-after-twice": ((1,), "log", but(twice("heartbeat_after"))),
-    "form/heartbeat-after-missing-in-a-run": ((1,), "log", but(leave_out("heartbeat_after"), RUN)),
-    "form/heartbeat-after-comes-before": ((1,), "log", written(event(9, after=8))),
-    "form/heartbeat-before-comes-after": ((1,), "log", written(event(2, before=8, after=None))),
-    "form/heartbeat-after-a-run-comes-before": ((1,), "log", written(run("ledger/ledger", seqs=[0, 1, 7, 8]))),
-    "form/key-that-is-no-key": ((1,), "log", but(lambda value: value["items"][2].update(role="key"))),
-    "form/event-in-a-run": ((1,), "log", but(lambda value: value["items"].insert(2, event()()["items"][2]), RUN)),
-    "form/payload-in-a-run": ((1,), "log", but(lambda value: value.update(payload=event()()["payload"]), RUN)),
-    "form/streams-missing-in-a-run": ((1,), "log", but(lambda value: value.update(streams=None), RUN)),
-    "form/run-missing-in-a-run": ((1,), "log", but(lambda value: value.update(run=None), RUN)),
-    "form/streams-in-an-event": ((1,), "log", but(lambda value: value.update(streams=RUN()["streams"]))),
-    "form/run-without-entries": ((1,), "log", but(lambda value: value["run"].update(entries=[]), RUN)),
-    "form/absence-with-entries": ((1,), "log", but(lambda value: value.update(kind="absence"), RUN)),
-    "form/run-ends-before-it-begins": ((1,), "log", but(lambda value: value["run"].update({"from": 2, "to": 1}), RUN)),
-    "form/run-from-before-1970": ((1,), "log", but(lambda value: value["run"].update({"from": -1}), RUN)),
-    "form/run-to-after-63-bits": ((1,), "log", but(lambda value: value["run"].update(to=2**63), RUN)),
-    "form/run-from-is-double": ((1,), "log", but(lambda value: value["run"].update({"from": 0.0}), RUN)),
-    "form/stream-with-a-control-character": ((1,), "log", but(lambda value: value["run"].update(stream="x/a\n"), ABSENT)),
-    "form/count-is-true": ((1,), "log", but(lambda value: value["streams"].update(count=True), RUN)),
-    "form/salt-in-capitals": ((1,), "log", but(lambda value: value["payload"].update(salt=value["payload"]["salt"].upper()))),
-    "form/salt-of-15-bytes": ((1,), "log", but(lambda value: value["payload"].update(salt="00" * 15))),
-    "form/salt-with-spaces": ((1,), "log", but(lambda value: value["payload"].update(salt=f" {value['payload']['salt']}"))),
-    "form/payload-is-not-base64": ((1,), "log", but(lambda value: value["payload"].update(bytes="_"))),
-    "form/proof-with-extra": ((1,), "log", but(first_proof(lambda lines: [lines[0], "extra AA==", *lines[1:]]))),
-    "form/proof-of-another-version": ((1,), "log", but(first_proof(lambda lines: [lines[0].replace("v1", "v2"), *lines[1:]]))),
-    "form/proof-for-another-index": ((1,), "log", but(first_proof(lambda lines: [lines[0], "index 3", *lines[2:]]))),
-    "form/proof-index-with-a-zero": ((1,), "log", but(first_proof(lambda lines: [lines[0], "index 02", *lines[2:]]))),
-    "form/proof-hash-is-not-base64": ((1,), "log", but(first_proof(lambda lines: [*lines[:2], lines[2].rstrip("="), *lines[3:]]))),
-    "form/proof-without-checkpoint": ((1,), "log", but(lambda value: value["items"][2].update(proof="c2sp.org/tlog-proof@v1\nindex 2"))),
-    "form/proofs-under-two-checkpoints": ((1,), "log", but(lambda value: value["items"].__setitem__(2, showing.items(prefix(8, plain), [("event", 2)])[0]))),
-    "form/anchor-transaction-is-not-base64": ((1,), "log", but(lambda value: value["anchor"].update(transaction="raw"), anchored)),
-    "form/anchor-slot-negative": ((1,), "log", but(lambda value: value["anchor"].update(slot=-1), anchored)),
-    "form/anchor-without-memo": ((1,), "log", but(lambda value: value["anchor"].pop("memo"), anchored)),
-    "form/fork-with-items": ((1,), "log", but(lambda value: value.update(items=event()()["items"]), FORK)),
-    "form/fork-with-an-anchor": ((1,), "log", but(lambda value: value.update(anchor=anchored()["anchor"]), FORK)),
-    "form/fork-in-an-event": ((1,), "log", but(lambda value: value.update(fork=FORK()["fork"]))),
-    "form/fork-missing": ((1,), "log", but(lambda value: value.update(fork=None), FORK)),
-    "form/two-entries-of-one-seq": ((1,), "log", but(lambda value: value["items"].__setitem__(2, showing.event(changed(), 2)["items"][2]), lambda: showing.event(plain(), 2) | {"items": [*showing.event(plain(), 2)["items"]]})),
-    "form/run-entry-of-a-seq-that-an-item-has": ((1,), "log", but(lambda value: value["run"]["entries"][0].update(entry=showing.run(changed(1), "ledger/ledger", 8)["run"]["entries"][1]["entry"]), run("ledger/ledger"))),
-}
-
-
-def changed(at: int = 2) -> Log:
-    """The same log with another entry at a place."""
-    log = plain()
-    claimed(at, subject="another")(log)
-    return log
-
-
-ENTRIES: dict[str, tuple[tuple[int, ...], str, Made]] = {
-    "entries/of-another-origin": ((1,), "log", of(claimed(2, origin="elsewhere.example/log"))),
-    "entries/from-the-future": ((1,), "log", of(claimed(2, occurred_at=2**62))),
-    "entries/stream-of-another-source": ((1,), "log", of(unlinked(2, "stream", "x/engine-2"))),
-    "entries/not-in-the-one-encoding": ((1,), "log", of(lambda log: setattr(log.rows[2], "raw", log.rows[2].bytes_of() + b"\x00"))),
-    "entries/one-id-twice": ((1,), "log", written(lambda: twice_said())),
-    "entries/recorded-backwards": ((1,), "log", of(lambda log: [log.rows[2].entry.update(recorded_at=log.now - 60 * SECOND + 1), log.rows[2].claim.update(occurred_at=0, id=event_id(77, 0)), log.rows[2].seal(), log.rows[2].attest(), log.relink(3)])),
-    "entries/neighbour-leads-elsewhere": ((2,), "log", of(unlinked(2, "prev", ZEROS))),
-    "entries/genesis-leads-somewhere": ((2,), "log", of(unlinked(0, "prev", b"\x01" * 32))),
-    "entries/stream-begins-somewhere": ((3,), "log", of(unlinked(2, "stream_prev", b"\x01" * 32))),
-    "entries/stream-goes-backwards": ((3,), "log", of(unlinked(8, "stream_seq", 1))),
-    "entries/stream-neighbour-leads-elsewhere": ((3,), "log", of(unlinked(1, "stream_prev", ZEROS))),
-    "attested/event-signature-of-zeros": ((4,), "log", of(unlinked(2, "signature", bytes(64)))),
-    "attested/genesis-signature-of-zeros": ((4,), "log", of(unlinked(0, "signature", bytes(64)))),
-    "attested/heartbeat-signature-of-zeros": ((4,), "log", of(unlinked(8, "signature", bytes(64)))),
-    "attested/key-signature-of-zeros": ((4,), "log", of(unlinked(1, "signature", bytes(64)))),
-    "attested/key-left-out": ((4,), "log", but(leave_out("key"), event(4))),
-    "attested/policy-left-out": ((4,), "log", but(leave_out("policy"), event(7, log=policies, after=9))),
-    "attested/rotation-left-out": ((4,), "log-3", but(lambda value: value["items"].pop(4), event(7, log=rotations, after=11))),
-    "attested/run-entry-by-a-stranger": ((4,), "log", written(lambda: showing.run(stranger_in_run(), "x/bot", 8))),
-    "attested/author-seq-without-author": ((4,), "log", of(claimed(2, author_seq=1))),
-    "attested/author-seq-in-a-run-without-author": ((4,), "log", written(lambda: showing.run(counted_raw(), "x/raw", 8))),
-    "attested/erasure-why-with-a-line-feed": ((4,), "log", of(lambda log: [log.rows[7].reopen({**log.rows[7].opened(), "why": "\n"}), log.rows[7].attest(), log.relink(7)], 7)),
-    "payload/changed": ((5,), "log", but(lambda value: value["payload"].update(bytes=text(b"another")))),
-    "payload/salt-changed": ((5,), "log", but(lambda value: value["payload"].update(salt="00" * 16))),
-    "payload/for-an-open-type": ((5,), "log", but(lambda value: value.update(payload={"salt": "00" * 16, "bytes": text(plain().rows[7].entry["open"])}), event(7))),
-    "payload/of-a-run-changed": ((5,), "log", but(lambda value: value["run"]["entries"][1].update(payload=text(bytes(20))), RUN)),
-    "payload/of-a-run-shorter-than-a-salt": ((5,), "log", but(lambda value: value["run"]["entries"][1].update(payload=""), RUN)),
-    "payload/open-not-committed-to": ((5,), "log", of(unlinked(2, "open", b"another"), log=open_types, after=5)),
-    "payload/in-an-entry-that-is-not-open": ((5,), "log", of(unlinked(2, "open", codec.encode(seen(1))))),
-    "tree/hash-changed": ((6,), "log", but(first_proof(lambda lines: [*lines[:2], text(ZEROS), *lines[3:]]))),
-    "tree/hash-missing": ((6,), "log", but(first_proof(lambda lines: lines[:-1]))),
-    "tree/hash-more": ((6,), "log", but(first_proof(lambda lines: [*lines, text(ZEROS)]))),
-    "tree/hash-of-31-bytes": ((6,), "log", but(first_proof(lambda lines: [*lines[:-1], text(bytes(31))]))),
-    "tree/of-another-log": ((6,), "log", but(lambda value: value["items"][2].update(entry=showing.event(stranger_notarised(), 2)["items"][2]["entry"]))),
-    "tree/root-of-another-log": ((6,), "log", under(root=ZEROS)),
-    "head/by-a-stranger": ((7,), "log", under(keys=["stranger"])),
-    "head/by-the-root-key": ((7,), "root", under(keys=["root"])),
-    "head/signature-changed": ((7,), "log", but(every_proof(lambda proof: proof[:-8] + ("A" if proof[-8] != "A" else "B") + proof[-7:]))),
-    "head/without-line": ((7,), "log", but(every_proof(lambda proof: proof.rpartition("\n\n")[0] + "\n\n"))),
-    "head/two-lines-of-one-key": ((7,), "log", but(every_proof(lambda proof: proof + proof.rpartition("\n\n")[2]))),
-    "head/old-key-missing-in-overlap": ((7,), "log-2", written(lambda: showing.event(prefix(5, rotations), 2, note=prefix(5, rotations).head_note(5, keys=["log-2"])))),
-    "head/pinned-key-of-nobody": ((7,), "stranger", written(event())),
-    "head/pinned-key-is-the-notary": ((7,), "notary", written(event())),
-    "head/pinned-key-no-longer-signs": ((7,), "log", written(event(7, log=rotations, after=11))),
-    "head/pinned-key-does-not-sign-yet": ((7,), "log-2", written(event())),
-}
 
 
 def twice_said() -> Json:
@@ -362,43 +270,387 @@ def counted_raw() -> Log:
     return log
 
 
+def changed(at: int = 2) -> Log:
+    """The same log with another entry at a place."""
+    log = plain()
+    claimed(at, subject="another")(log)
+    return log
+
+
+def under_a_root(root: bytes, size: int, *hashes: bytes) -> Json:
+    """Genesis alone under a head that the log key did sign, with a proof that leads to its root, but not at that size."""
+    log = prefix(1, plain)
+    value = showing.event(log, 0)
+    note = log.head_note(size, root=root).decode()
+    proof = "\n".join(["c2sp.org/tlog-proof@v1", "index 0", *map(text, hashes)]) + "\n\n" + note
+    value["items"] = [{**item, "proof": proof} for item in value["items"]]
+    return value
+
+
+def with_item(role: str, seq: int) -> Callable[[], Json]:
+    """An event by bot, and an item more in a role."""
+
+    def make() -> Json:
+        log = plain()
+        value = showing.event(log, 4, after=8)
+        value["items"][2:2] = showing.items(log, [(role, seq)])
+        return value
+
+    return make
+
+
+def with_genesis_role() -> Json:
+    """The key in the role of genesis, behind it."""
+    value = event(4)()
+    value["items"][1]["role"] = "genesis"
+    return value
+
+
+def too_short() -> Json:
+    return under_a_root(merkle.leaf_hash(prefix(1, plain).raws()[0]), 2)
+
+
+def too_long() -> Json:
+    return under_a_root(merkle.node_hash(ZEROS, merkle.leaf_hash(prefix(1, plain).raws()[0])), 1, ZEROS)
+
+
+def past_its_size() -> Json:
+    """Entry 3 as the second of a tree of two: the fold leads to the root all the same."""
+    log = plain()
+    leaves = [merkle.leaf_hash(log.rows[seq].bytes_of()) for seq in (0, 3)]
+    note = log.head_note(2, root=merkle.tree_root(leaves)).decode()
+    value = showing.empty(log, "event")
+    for role, seq, step in (("genesis", 0, leaves[1]), ("event", 3, leaves[0])):
+        proof = f"c2sp.org/tlog-proof@v1\nindex {seq}\n{text(step)}\n\n{note}"
+        value["items"].append({"role": role, "entry": text(log.rows[seq].bytes_of()), "proof": proof})
+    return value
+
+
+RUN, BOT = run("x/engine-1"), run("x/bot")
+ABSENT, FORK = run("x/cow", log=many_streams, after=11), fork()
+NOW = plain().rows[8].entry["recorded_at"]
+
+FORM: dict[str, tuple[tuple[int, ...], str, Made]] = {
+    "form/no-line-feed-at-the-end": ((1,), "log", lambda: line(event()())[:-1]),
+    "form/space-for-the-last-line-feed": ((1,), "log", lambda: line(event()())[:-1] + b" "),
+    "form/two-line-feeds": ((1,), "log", lambda: line(event()()) + b"\n"),
+    "form/white-space": ((1,), "log", spelled(b'"items":', b'"items": ')),
+    "form/format-of-an-export": ((1,), "log", but(lambda value: value.update(format="decision-dna/export@v1"))),
+    "form/kind-unknown": ((1,), "log", but(lambda value: value.update(kind="story"))),
+    "form/kind-of-another-shape": ((1,), "log", but(lambda value: value.update(kind="run"))),
+    "form/origin-with-a-space": ((1,), "log", but(lambda value: value.update(origin="a b"))),
+    "form/key-missing": ((1,), "log", but(lambda value: value.pop("anchor"))),
+    "form/key-unknown": ((1,), "log", but(lambda value: value.update(more=None))),
+    "form/keys-in-another-order": ((1,), "log", but(lambda value: value.update(kind=value.pop("kind")))),
+    "form/key-doubled": ((1,), "log", spelled(b'"anchor":null', b'"anchor":null,"anchor":null')),
+    "form/items-null": ((1,), "log", but(lambda value: value.update(items=None))),
+    "form/no-items": ((1,), "log", but(lambda value: value.update(items=[]))),
+    "form/role-unknown": ((1,), "log", but(lambda value: value["items"][1].update(role="witness"))),
+    "form/roles-out-of-order": ((1,), "log", but(swapped)),
+    "form/genesis-missing": ((1,), "log", but(leave_out("genesis"))),
+    "form/genesis-twice": ((1,), "log", but(twice("genesis"))),
+    "form/key-twice": ((1,), "log", but(twice("key"))),
+    "form/event-missing": ((1,), "log", but(leave_out("event"))),
+    "form/event-twice": ((1,), "log", but(twice("event"))),
+    "form/heartbeat-after-twice": ((1,), "log", but(twice("heartbeat_after"))),
+    "form/heartbeat-after-missing-in-a-run": ((1,), "log", but(leave_out("heartbeat_after"), RUN)),
+    "form/heartbeat-after-comes-before": ((1,), "log", written(event(9, after=8))),
+    "form/heartbeat-before-comes-after": ((1,), "log", written(event(2, before=8, after=None))),
+    "form/heartbeat-after-a-run-comes-before": ((1,), "log", written(run("ledger/ledger", seqs=[0, 1, 7, 8]))),
+    "form/key-that-is-no-key": ((1,), "log", written(with_item("key", 2))),
+    "form/policy-that-is-no-policy": ((1,), "log", written(with_item("policy", 2))),
+    "form/heartbeat-before-that-is-none": ((1,), "log", written(with_item("heartbeat_before", 2))),
+    "form/heartbeat-after-that-is-none": ((1,), "log", written(event(2, after=9))),
+    "form/genesis-that-is-none": ((1,), "log", but(lambda value: value["items"].pop(0), with_genesis_role)),
+    "form/event-in-a-run": ((1,), "log", but(lambda value: value["items"].insert(2, event()()["items"][2]), RUN)),
+    "form/payload-in-a-run": ((1,), "log", but(lambda value: value.update(payload=event()()["payload"]), RUN)),
+    "form/streams-missing-in-a-run": ((1,), "log", but(lambda value: value.update(streams=None), RUN)),
+    "form/run-missing-in-a-run": ((1,), "log", but(lambda value: value.update(run=None), RUN)),
+    "form/streams-in-an-event": ((1,), "log", but(lambda value: value.update(streams=RUN()["streams"]))),
+    "form/run-without-entries": ((1,), "log", but(lambda value: value["run"].update(entries=[]), RUN)),
+    "form/absence-with-entries": ((1,), "log", but(lambda value: value.update(kind="absence"), RUN)),
+    "form/run-ends-before-it-begins": ((1,), "log", but(lambda value: value["run"].update({"from": 2, "to": 1}), RUN)),
+    "form/run-from-before-1970": ((1,), "log", but(lambda value: value["run"].update({"from": -1}), RUN)),
+    "form/run-to-after-63-bits": ((1,), "log", but(lambda value: value["run"].update(to=2**63), RUN)),
+    "form/run-from-is-double": ((1,), "log", but(lambda value: value["run"].update({"from": 0.0}), RUN)),
+    "form/stream-with-a-control-character": (
+        (1,),
+        "log",
+        but(lambda value: value["run"].update(stream="x/a\n"), ABSENT),
+    ),
+    "form/count-is-true": ((1,), "log", but(lambda value: value["streams"].update(count=True), RUN)),
+    "form/salt-in-capitals": (
+        (1,),
+        "log",
+        but(lambda value: value["payload"].update(salt=value["payload"]["salt"].upper())),
+    ),
+    "form/salt-of-15-bytes": ((1,), "log", but(lambda value: value["payload"].update(salt="00" * 15))),
+    "form/salt-with-spaces": (
+        (1,),
+        "log",
+        but(lambda value: value["payload"].update(salt=f" {value['payload']['salt']}")),
+    ),
+    "form/payload-is-not-base64": ((1,), "log", but(lambda value: value["payload"].update(bytes="_"))),
+    "form/proof-with-extra": ((1,), "log", but(first_proof(lambda lines: [lines[0], "extra AA==", *lines[1:]]))),
+    "form/proof-of-another-version": (
+        (1,),
+        "log",
+        but(first_proof(lambda lines: [lines[0].replace("v1", "v2"), *lines[1:]])),
+    ),
+    "form/proof-for-another-index": ((1,), "log", but(first_proof(lambda lines: [lines[0], "index 3", *lines[2:]]))),
+    "form/proof-index-with-a-zero": ((1,), "log", but(first_proof(lambda lines: [lines[0], "index 02", *lines[2:]]))),
+    "form/proof-index-without-its-word": ((1,), "log", but(first_proof(lambda lines: [lines[0], "2", *lines[2:]]))),
+    "form/proof-hash-is-not-base64": (
+        (1,),
+        "log",
+        but(first_proof(lambda lines: [*lines[:2], lines[2].rstrip("="), *lines[3:]])),
+    ),
+    "form/proof-without-checkpoint": (
+        (1,),
+        "log",
+        but(lambda value: value["items"][2].update(proof="c2sp.org/tlog-proof@v1\nindex 2")),
+    ),
+    "form/proofs-under-two-checkpoints": (
+        (1,),
+        "log",
+        but(lambda value: value["items"].__setitem__(2, showing.items(prefix(8, plain), [("event", 2)])[0])),
+    ),
+    "form/anchor-transaction-is-not-base64": (
+        (1,),
+        "log",
+        but(lambda value: value["anchor"].update(transaction="raw"), anchored),
+    ),
+    "form/anchor-slot-negative": ((1,), "log", but(lambda value: value["anchor"].update(slot=-1), anchored)),
+    "form/anchor-without-memo": ((1,), "log", but(lambda value: value["anchor"].pop("memo"), anchored)),
+    "form/fork-with-items": ((1,), "log", but(lambda value: value.update(items=event()()["items"]), FORK)),
+    "form/fork-with-an-anchor": ((1,), "log", but(lambda value: value.update(anchor=anchored()["anchor"]), FORK)),
+    "form/fork-in-an-event": ((1,), "log", but(lambda value: value.update(fork=FORK()["fork"]))),
+    "form/fork-missing": ((1,), "log", but(lambda value: value.update(fork=None), FORK)),
+    "form/two-entries-of-one-seq": (
+        (1,),
+        "log",
+        but(
+            lambda value: value["items"].__setitem__(2, showing.event(changed(), 2)["items"][2]),
+            lambda: showing.event(plain(), 2) | {"items": [*showing.event(plain(), 2)["items"]]},
+        ),
+    ),
+    "form/run-entry-of-a-seq-that-an-item-has": (
+        (1,),
+        "log",
+        but(
+            lambda value: value["run"]["entries"][0].update(
+                entry=showing.run(changed(1), "ledger/ledger", 8)["run"]["entries"][1]["entry"]
+            ),
+            run("ledger/ledger"),
+        ),
+    ),
+}
+
+
+ENTRIES: dict[str, tuple[tuple[int, ...], str, Made]] = {
+    "entries/of-another-origin": ((1,), "log", of(claimed(2, origin="elsewhere.example/log"))),
+    "entries/from-the-future": ((1,), "log", of(claimed(2, occurred_at=2**62))),
+    "entries/stream-of-another-source": ((1,), "log", of(unlinked(2, "stream", "x/engine-2"))),
+    "entries/not-in-the-one-encoding": (
+        (1,),
+        "log",
+        of(lambda log: setattr(log.rows[2], "raw", log.rows[2].bytes_of() + b"\x00")),
+    ),
+    "entries/one-id-twice": ((1,), "log", written(twice_said)),
+    "entries/recorded-backwards": (
+        (1,),
+        "log",
+        of(recorded_backwards),
+    ),
+    "entries/neighbour-leads-elsewhere": ((2,), "log", of(unlinked(2, "prev", ZEROS))),
+    "entries/genesis-leads-somewhere": ((2,), "log", of(unlinked(0, "prev", b"\x01" * 32))),
+    "entries/stream-begins-somewhere": ((3,), "log", of(unlinked(2, "stream_prev", b"\x01" * 32))),
+    "entries/stream-goes-backwards": ((3,), "log", of(unlinked(8, "stream_seq", 1))),
+    "entries/stream-neighbour-leads-elsewhere": ((3,), "log", of(unlinked(1, "stream_prev", ZEROS))),
+    "attested/event-signature-of-zeros": ((4,), "log", of(unlinked(2, "signature", bytes(64)))),
+    "attested/genesis-signature-of-zeros": ((4,), "log", of(unlinked(0, "signature", bytes(64)))),
+    "attested/heartbeat-signature-of-zeros": ((4,), "log", of(unlinked(8, "signature", bytes(64)))),
+    "attested/key-signature-of-zeros": ((4,), "log", of(unlinked(1, "signature", bytes(64)))),
+    "attested/key-left-out": ((4,), "log", but(leave_out("key"), event(4))),
+    "attested/policy-left-out": ((4,), "log", but(leave_out("policy"), event(7, log=policies, after=9))),
+    "attested/rotation-left-out": (
+        (4,),
+        "log-3",
+        but(lambda value: value["items"].pop(4), event(7, log=rotations, after=11)),
+    ),
+    "attested/run-entry-by-a-stranger": ((4,), "log", written(lambda: showing.run(stranger_in_run(), "x/bot", 8))),
+    "attested/author-seq-without-author": ((4,), "log", of(claimed(2, author_seq=1))),
+    "attested/author-seq-in-a-run-without-author": (
+        (4,),
+        "log",
+        written(lambda: showing.run(counted_raw(), "x/raw", 8)),
+    ),
+    "attested/erasure-why-with-a-line-feed": (
+        (4,),
+        "log",
+        of(erased_for_a_line_feed, 7),
+    ),
+    "payload/changed": ((5,), "log", but(lambda value: value["payload"].update(bytes=text(b"another")))),
+    "payload/salt-changed": ((5,), "log", but(lambda value: value["payload"].update(salt="00" * 16))),
+    "payload/for-an-open-type": (
+        (5,),
+        "log",
+        but(
+            lambda value: value.update(payload={"salt": "00" * 16, "bytes": text(plain().rows[7].entry["open"])}),
+            event(7),
+        ),
+    ),
+    "payload/of-a-run-changed": (
+        (5,),
+        "log",
+        but(lambda value: value["run"]["entries"][1].update(payload=text(bytes(20))), RUN),
+    ),
+    "payload/of-a-run-shorter-than-a-salt": (
+        (5,),
+        "log",
+        but(lambda value: value["run"]["entries"][1].update(payload=""), RUN),
+    ),
+    "payload/open-not-committed-to": ((5,), "log", of(unlinked(2, "open", b"another"), log=open_types, after=5)),
+    "payload/in-an-entry-that-is-not-open": ((5,), "log", of(unlinked(2, "open", codec.encode(seen(1))))),
+    "tree/hash-changed": ((6,), "log", but(first_proof(lambda lines: [*lines[:2], text(ZEROS), *lines[3:]]))),
+    "tree/hash-missing": ((6,), "log", but(first_proof(lambda lines: lines[:-1]))),
+    "tree/hash-more": ((6,), "log", but(first_proof(lambda lines: [*lines, text(ZEROS)]))),
+    "tree/hash-of-31-bytes": ((6,), "log", but(first_proof(lambda lines: [*lines[:-1], text(bytes(31))]))),
+    "tree/proof-too-short-for-its-size": ((6,), "log", written(too_short)),
+    "tree/proof-too-long-for-its-size": ((6,), "log", written(too_long)),
+    "tree/index-past-its-size": ((6,), "log", written(past_its_size)),
+    "tree/of-another-log": (
+        (6,),
+        "log",
+        but(lambda value: value["items"][2].update(entry=showing.event(stranger_notarised(), 2)["items"][2]["entry"])),
+    ),
+    "tree/root-of-another-log": ((6,), "log", under(root=ZEROS)),
+    "head/by-a-stranger": ((7,), "log", under(keys=["stranger"])),
+    "head/by-the-root-key": ((7,), "root", under(keys=["root"])),
+    "head/signature-changed": (
+        (7,),
+        "log",
+        but(every_proof(lambda proof: proof[:-8] + ("A" if proof[-8] != "A" else "B") + proof[-7:])),
+    ),
+    "head/without-line": ((7,), "log", but(every_proof(lambda proof: proof.rpartition("\n\n")[0] + "\n\n"))),
+    "head/two-lines-of-one-key": ((7,), "log", but(every_proof(lambda proof: proof + proof.rpartition("\n\n")[2]))),
+    "head/old-key-missing-in-overlap": (
+        (7,),
+        "log-2",
+        written(lambda: showing.event(prefix(5, rotations), 2, note=prefix(5, rotations).head_note(5, keys=["log-2"]))),
+    ),
+    "head/pinned-key-of-nobody": ((7,), "stranger", written(event())),
+    "head/pinned-key-is-the-notary": ((7,), "notary", written(event())),
+    "head/pinned-key-no-longer-signs": ((7,), "log", written(event(7, log=rotations, after=11))),
+    "head/pinned-key-does-not-sign-yet": ((7,), "log-2", written(event())),
+}
+
+
 STREAMS: dict[str, tuple[tuple[int, ...], str, Made]] = {
     "streams/run-with-a-gap": ((3,), "log", written(run("ledger/ledger", seqs=[0, 1]))),
+    "streams/run-with-an-entry-of-another-stream-in-its-gap": (
+        (3,),
+        "log",
+        written(run("ledger/ledger", seqs=[0, 2, 7])),
+    ),
     "streams/run-without-its-first": ((3,), "log", written(run("x/bot", seqs=[5]))),
-    "streams/run-begins-after-its-time": ((3,), "log", written(run("x/bot", seqs=[5], start=plain().rows[5].entry["recorded_at"] - 1))),
+    "streams/run-begins-after-its-time": (
+        (3,),
+        "log",
+        written(run("x/bot", seqs=[5], start=plain().rows[5].entry["recorded_at"] - 1)),
+    ),
     "streams/run-without-its-last": ((3,), "log", written(run("x/bot", seqs=[4]))),
     "streams/run-out-of-order": ((3,), "log", written(run("x/bot", seqs=[5, 4]))),
     "streams/run-with-one-twice": ((3,), "log", written(run("x/bot", seqs=[4, 4, 5]))),
     "streams/run-of-another-stream": ((3,), "log", but(lambda value: value["run"].update(stream="x/raw"), BOT)),
     "streams/heartbeat-not-after-the-time": ((3,), "log", written(run("x/bot", end=NOW))),
-    "streams/leaf-of-another-stream": ((3,), "log", but(lambda value: value.update(streams=run("x/raw")()["streams"]), BOT)),
+    "streams/leaf-of-another-stream": (
+        (3,),
+        "log",
+        but(lambda value: value.update(streams=run("x/raw")()["streams"]), BOT),
+    ),
     "streams/leaf-missing": ((3,), "log", but(lambda value: value["streams"].update(leaves=[]), BOT)),
-    "streams/leaf-twice": ((3,), "log", but(lambda value: value["streams"]["leaves"].append(value["streams"]["leaves"][0]), BOT)),
-    "streams/leaf-changed": ((3,), "log", but(leaf(lambda one: one.update(leaf=text(codec.encode(["x/bot", 2, ZEROS])))), BOT)),
+    "streams/leaf-twice": (
+        (3,),
+        "log",
+        but(lambda value: value["streams"]["leaves"].append(value["streams"]["leaves"][0]), BOT),
+    ),
+    "streams/leaf-changed": (
+        (3,),
+        "log",
+        but(leaf(lambda one: one.update(leaf=text(codec.encode(["x/bot", 2, ZEROS])))), BOT),
+    ),
     "streams/leaf-proof-changed": ((3,), "log", but(leaf(lambda one: one["proof"].__setitem__(0, text(ZEROS))), BOT)),
     "streams/leaf-proof-is-not-base64": ((1,), "log", but(leaf(lambda one: one["proof"].__setitem__(0, "_")), BOT)),
     "streams/leaf-at-another-place": ((3,), "log", but(leaf(lambda one: one.update(index=2)), BOT)),
     "streams/leaf-past-the-end": ((3,), "log", but(leaf(lambda one: one.update(index=2**63 - 1)), BOT)),
     "streams/count-of-another-list": ((3,), "log", but(lambda value: value["streams"].update(count=5), BOT)),
+    "streams/count-of-another-list-and-the-same-proof": (
+        (3,),
+        "log",
+        but(lambda value: value["streams"].update(count=3), run("ledger/ledger")),
+    ),
     "streams/absence-of-what-is-there": ((3,), "log", but(lambda value: value["run"].update(stream="x/cat"), ABSENT)),
     "streams/absence-between-others": ((3,), "log", but(lambda value: value["run"].update(stream="x/dot"), ABSENT)),
     "streams/absence-with-one-neighbour": ((3,), "log", but(lambda value: value["streams"]["leaves"].pop(), ABSENT)),
-    "streams/absence-with-neighbours-swapped": ((3,), "log", but(lambda value: value["streams"]["leaves"].reverse(), ABSENT)),
-    "streams/absence-with-three-leaves": ((3,), "log", but(lambda value: value["streams"]["leaves"].append(value["streams"]["leaves"][1]), ABSENT)),
+    "streams/absence-with-neighbours-swapped": (
+        (3,),
+        "log",
+        but(lambda value: value["streams"]["leaves"].reverse(), ABSENT),
+    ),
+    "streams/absence-with-three-leaves": (
+        (3,),
+        "log",
+        but(lambda value: value["streams"]["leaves"].append(value["streams"]["leaves"][1]), ABSENT),
+    ),
     "streams/absence-without-leaves": ((3,), "log", but(lambda value: value["streams"].update(leaves=[]), ABSENT)),
-    "streams/absence-with-first-that-sorts-before": ((3,), "log", but(lambda value: value["run"].update(stream="zz/last"), run("a/first"))),
-    "streams/absence-with-last-that-sorts-after": ((3,), "log", but(lambda value: value["run"].update(stream="a/first"), run("zz/last"))),
+    "streams/absence-with-first-that-sorts-before": (
+        (3,),
+        "log",
+        but(lambda value: value["run"].update(stream="zz/last"), run("a/first")),
+    ),
+    "streams/absence-with-last-that-sorts-after": (
+        (3,),
+        "log",
+        but(lambda value: value["run"].update(stream="a/first"), run("zz/last")),
+    ),
     "streams/absence-in-a-list-with-control-characters": ((3,), "log", written(listed({"a\x00/a": (1, ZEROS)}, [0]))),
-    "streams/absence-in-a-list-of-two-out-of-three": ((3,), "log", but(leaf(lambda one: one.update(index=0), 1), ABSENT)),
-    "fork/of-two-sizes": ((7,), "log", written(lambda: showing.fork(little(), little().head_note(5), little().head_note(6)))),
-    "fork/of-one-root": ((7,), "log", written(lambda: showing.fork(little(), little().head_note(6), little().head_note(6)))),
+    "streams/absence-in-an-empty-list-of-another-root": ((3,), "log", written(listed({}, [], root=ZEROS))),
+    "streams/absence-in-a-list-of-two-out-of-three": (
+        (3,),
+        "log",
+        but(leaf(lambda one: one.update(index=0), 1), ABSENT),
+    ),
+    "fork/of-two-sizes": (
+        (7,),
+        "log",
+        written(lambda: showing.fork(little(), little().head_note(5), little().head_note(6))),
+    ),
+    "fork/of-one-root": (
+        (7,),
+        "log",
+        written(lambda: showing.fork(little(), little().head_note(6), little().head_note(6))),
+    ),
     "fork/by-two-keys": ((7,), "log", written(fork(keys=["log-2"]))),
     "fork/by-another-key": ((7,), "root", written(fork())),
     "fork/of-another-origin": ((7,), "log", written(fork(origin="elsewhere.example/log"))),
     "fork/in-the-name-of-another": ((7,), "log", but(lambda value: value.update(origin="elsewhere.example/log"), FORK)),
-    "fork/signature-changed": ((7,), "log", but(lambda value: value["fork"].update(second=value["fork"]["second"].replace("\n6\n", "\n7\n")), FORK)),
+    "fork/signature-changed": (
+        (7,),
+        "log",
+        but(lambda value: value["fork"].update(second=value["fork"]["second"].replace("\n6\n", "\n7\n")), FORK),
+    ),
     "fork/not-a-note": ((7,), "log", but(lambda value: value["fork"].update(second=""), FORK)),
-    "fork/of-size-0": ((7,), "log", written(lambda: showing.fork(little(), *(sign_checkpoint(Checkpoint(ORIGIN, 0, root), [KEYS["log"]]) for root in (ZEROS, bytes(31) + b"\x01"))))),
+    "fork/of-size-0": (
+        (7,),
+        "log",
+        written(
+            lambda: showing.fork(
+                little(),
+                *(sign_checkpoint(Checkpoint(ORIGIN, 0, root), [KEYS["log"]]) for root in (ZEROS, bytes(31) + b"\x01")),
+            )
+        ),
+    ),
 }
 
 FALSE = {**FORM, **ENTRIES, **STREAMS}

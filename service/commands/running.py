@@ -1,0 +1,108 @@
+"""`dna serve` and `dna run`: a ledger in service."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from decision_dna.engine.projections import PROJECTIONS, ProjectionFollower
+from decision_dna.ledger.audit import Report
+from decision_dna.ledger.ledger import create, open_ledger
+from decision_dna.schemas.anchoring import AnchorConfirmed
+from decision_dna.service import run as main_job
+from decision_dna.service.anchoring import LOCAL_CHAIN
+from decision_dna.service.commands.terminal import Dir, Json, write, write_json
+from decision_dna.service.commands.verifying import write_report
+from decision_dna.service.commands.watching import write_seen
+from decision_dna.service.http.server import serve as serve_ledger
+from decision_dna.service.settings import read_settings
+from decision_dna.service.watching import Seen
+
+SETTINGS_FILE = Path("dna.toml")
+
+Port = Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="0: any that is free.")]
+Host = Annotated[str | None, typer.Option("--host", help="Loopback, unless settings say that more is meant.")]
+
+
+def serve(directory: Dir, port: Port = None, host: Host = None, json: Json = False) -> None:
+    """Serve a ledger over HTTP, until Ctrl-C."""
+    settings = read_settings({"port": port, "host": host}, os.environ, SETTINGS_FILE)
+
+    followers = [ProjectionFollower(projection) for projection in PROJECTIONS]
+    with open_ledger(directory) as ledger:
+        try:
+            main_job.run_loop(
+                serve_ledger(
+                    ledger, settings, ready=lambda address: _say_address(address, json=json), projections=followers
+                )
+            )
+        except KeyboardInterrupt:
+            return
+
+
+def run(
+    directory: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="The ledger's folder; made where there is none.")
+    ] = Path("run/ledger"),
+    blocks: Annotated[
+        Path | None,
+        typer.Option("--blocks", envvar="DNA_BLOCKS", exists=True, help="A block's file, or a folder of them."),
+    ] = None,
+    data: Annotated[
+        Path, typer.Option("--data", envvar="DNA_DATA", help="Where recorded blocks lie, in data/blocks.")
+    ] = Path("../shared"),
+    origin: Annotated[
+        str | None, typer.Option("--origin", metavar="NAME", help="The name of a log that is made.")
+    ] = None,
+    port: Annotated[int, typer.Option("--port", envvar="DNA_PORT", min=0, max=65_535, help="0: any that is free.")] = 0,
+    once: Annotated[bool, typer.Option("--once", help="End after the verification.")] = False,
+    json: Json = False,
+) -> int:
+    """Do the main job in one process: watch, detect, append, anchor, serve, verify.
+
+    Blocks come from --blocks, else recorded ones, else made ones whose truth is known. Everything found is appended;
+    the state that follows from it is committed; a heartbeat and an anchor (on a local chain) close it; then the whole log
+    is verified. It goes on watching and serving on loopback until Ctrl-C.
+    """
+    settings = read_settings({"port": port}, os.environ, SETTINGS_FILE)
+    source, what = main_job.source_of(blocks, data, directory.parent / "blocks")
+    if not (directory / "db").exists():
+        # The name says where the blocks came from: what was found in made ones is nobody's attack.
+        create(directory, origin or f"local/{what}-blocks")
+    if not json:
+        write(f"ledger {directory}, {what} blocks: {source}")
+    try:
+        with open_ledger(directory) as ledger:
+            report = main_job.run(ledger, source, settings, _told(json=json), once=once)
+    except KeyboardInterrupt:
+        return 0
+    return 0 if report.holds else 1
+
+
+def _told(*, json: bool) -> main_job.Told:
+    def state(projection: str, seq: int) -> None:
+        if not json:
+            write(f"state of {projection} committed by entry {seq}")
+
+    def anchor(seq: int, anchor: AnchorConfirmed) -> None:
+        if not json:
+            write(f"anchor {anchor.n} of size {anchor.size}, entry {seq}, on {LOCAL_CHAIN}")
+
+    def report(found: Report) -> None:
+        if json:
+            write_json({"holds": found.holds, "size": found.size, "root": found.root, "verdicts": found.verdicts})
+        else:
+            write_report(found)
+
+    def seen(found: Seen) -> None:
+        write_seen(found, json=json)
+
+    return main_job.Told(lambda address: _say_address(address, json=json), seen, state, anchor, report)
+
+
+def _say_address(address: str, *, json: bool) -> None:
+    if json:
+        write_json({"address": address})
+    else:
+        write(f"serving at {address}")

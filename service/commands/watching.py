@@ -1,0 +1,87 @@
+"""`dna watch`: the engine alone, over a file or folder of blocks."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from decision_dna.engine.watch import SourceBlock, SourceSkip, blocks_from
+from decision_dna.engine.watch import follow as follow_blocks
+from decision_dna.schemas.market import Arbitrage, BlockObserved, BlockSkipped, Sandwich, SandwichPattern
+from decision_dna.schemas.payloads import Payload
+from decision_dna.schemas.texts import id_text
+from decision_dna.service.commands.places import written
+from decision_dna.service.commands.terminal import Dir, Json, complain, write, write_json
+from decision_dna.service.watching import Seen, append_block
+
+LOOK_SECONDS = 0.5
+
+
+def watch(
+    directory: Dir,
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", exists=True, help="A block's file, or a folder of them.")],
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with files that appear later, until Ctrl-C.")] = False,
+    json: Json = False,
+) -> int:
+    """Read blocks, detect, and append what was seen and found.
+
+    Blocks are a node's `getBlock` or `getTransaction` answers. The events' ids follow from the block: a block that was
+    read before appends nothing.
+    """
+    refused = 0
+    try:
+        with written(directory) as ledger:
+            for item in _items(source, follow=follow):
+                seen = append_block(ledger, item)
+                refused += len(seen.refused)
+                write_seen(seen, json=json)
+    except KeyboardInterrupt:
+        if not follow:
+            raise
+    return 1 if refused else 0
+
+
+def _items(source: Path, *, follow: bool) -> Iterator[SourceBlock | SourceSkip]:
+    if not follow:
+        return blocks_from(source)
+    never = threading.Event()
+    return follow_blocks(source, lambda: not never.wait(LOOK_SECONDS))
+
+
+def write_seen(seen: Seen, *, json: bool) -> None:
+    """What was found in a block, and where it stands."""
+    if json:
+        write_json(_view(seen))
+    else:
+        known = "" if seen.is_new else " (in the log already)"
+        for at, event in enumerate(seen.events):
+            write(f"{'' if at == 0 else '  '}slot {seen.slot}: {sentence(event.payload)}{known if at == 0 else ''}")
+    for error in seen.refused:
+        complain(f"slot {seen.slot}: {error}")
+
+
+def _view(seen: Seen) -> dict[str, object]:
+    outcomes = [
+        {"type": event.type, "id": id_text(event.id), "subject": event.subject, "seq": getattr(outcome, "seq", None)}
+        for event, outcome in zip(seen.events, seen.outcomes, strict=True)
+    ]
+    return {"name": seen.name, "slot": seen.slot, "new": seen.is_new, "events": outcomes}
+
+
+def sentence(payload: Payload) -> str:
+    """An event of the engine's for a person."""
+    match payload:
+        case BlockObserved():
+            counts = f"{payload.votes_count} votes, {payload.failed_count} failed"
+            return f"{payload.transactions_count} transactions ({counts})"
+        case BlockSkipped():
+            return f"no block: {payload.reason}"
+        case Sandwich():
+            return f"sandwich in {payload.pool}: {payload.victims_count} victims, {payload.profit_lamports} lamports"
+        case SandwichPattern():
+            return f"the pattern of a sandwich without its profit in {payload.pool}"
+        case Arbitrage():
+            return f"arbitrage over {len(payload.hops)} pools by {payload.signer}: {payload.net_lamports} lamports"
+    return type(payload).__name__

@@ -1,0 +1,60 @@
+"""What the writer answers, as receipts: the other half of `ledger.receipts`, which checks them."""
+
+import base64
+from collections.abc import Callable
+
+from decision_dna.ledger import merkle
+from decision_dna.ledger.fingerprint import fingerprint_of_hash
+from decision_dna.ledger.merkle import NodeReader
+from decision_dna.ledger.tlogproof import format_proof
+from decision_dna.ledger.writer import Appended, Placed
+from decision_dna.schemas.errors import LedgerError
+from decision_dna.schemas.receipts import BatchReceipt, EventReceipt, Problem
+from decision_dna.schemas.texts import id_text
+
+
+def event_receipt(placed: Placed, size: int, note: bytes, read: NodeReader) -> EventReceipt:
+    """The receipt of one event in the tree of `size` that `note` signs; `read` gives the nodes of that tree."""
+    leaf = read([(0, placed.seq)])[0]
+    return EventReceipt(
+        placed.seq,
+        id_text(placed.id),
+        str(fingerprint_of_hash(placed.seq, placed.hash)),
+        placed.hash.hex(),
+        leaf.hex(),
+        placed.duplicate,
+        format_proof(placed.seq, merkle.prove_inclusion(placed.seq, size, read), note),
+    )
+
+
+def batch_receipt(answer: Appended, read_log: NodeReader, problem: Callable[[LedgerError], Problem]) -> BatchReceipt:
+    """The receipt of a request. `read_log` gives the nodes of the visible log, for events that stood there before."""
+    run = run_of(answer)
+    size, note = answer.head.size, answer.head.note.encode()
+    first, count = (run[0].seq, len(run)) if run else (0, 0)
+    end = first + count
+    outside = {
+        placed.seq: placed for placed in answer.outcomes if isinstance(placed, Placed) and not first <= placed.seq < end
+    }
+    proof = merkle.prove_range(first, end, size, answer.read) if run else []
+    return BatchReceipt(
+        first,
+        count,
+        [id_text(placed.id) for placed in run],
+        [placed.hash.hex() for placed in run],
+        [leaf.hex() for leaf in answer.read([(0, seq) for seq in range(first, end)])],
+        answer.head.note,
+        [base64.b64encode(value).decode() for value in proof],
+        [placed.seq if isinstance(placed, Placed) else problem(placed) for placed in answer.outcomes],
+        [event_receipt(outside[seq], size, note, read_log) for seq in sorted(outside)],
+    )
+
+
+def run_of(answer: Appended) -> list[Placed]:
+    """The new events of a request, which follow on each other: each once, ascending.
+
+    A submission that says what another request of the same commit said stands with that one, before the run.
+    """
+    new = {placed.seq: placed for placed in answer.outcomes if isinstance(placed, Placed) and not placed.duplicate}
+    seqs = sorted(new)
+    return [new[seq] for at, seq in enumerate(seqs) if seqs[-1] - seq == len(seqs) - 1 - at]

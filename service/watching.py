@@ -1,0 +1,58 @@
+"""From blocks to the log: what the engine says about each, appended as one batch.
+
+The ids of its events follow from the block, so that a block that was read before appends nothing.
+"""
+
+from typing import NamedTuple
+
+from decision_dna.engine.watch import EngineEvent, SourceBlock, SourceSkip, decide, decide_skip
+from decision_dna.ledger.ledger import Ledger
+from decision_dna.ledger.plan import Draft
+from decision_dna.ledger.writer import Placed
+from decision_dna.schemas import codec
+from decision_dna.schemas.errors import LedgerError
+
+PRINCIPAL = "engine"
+
+
+class Seen(NamedTuple):
+    """A block (or a file that is none), what was said about it, and where each stands."""
+
+    name: str
+    slot: int
+    events: list[EngineEvent]
+    outcomes: list[Placed | LedgerError]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether anything of it was not in the log before."""
+        return any(isinstance(outcome, Placed) and not outcome.duplicate for outcome in self.outcomes)
+
+    @property
+    def refused(self) -> list[LedgerError]:
+        """What the ledger did not take: an event of the same id stands with other content, as after a change of a rule."""
+        return [outcome for outcome in self.outcomes if isinstance(outcome, LedgerError)]
+
+
+def append_block(ledger: Ledger, item: SourceBlock | SourceSkip) -> Seen:
+    """Decide, and append. Durable when it returns. Raises Busy, Unavailable."""
+    if isinstance(item, SourceSkip):
+        slot, events = item.slot, [decide_skip(item)]
+    else:
+        slot, events = item.block.slot, decide(item.block)
+    outcomes = ledger.append([draft_of(event) for event in events], PRINCIPAL).outcomes
+    return Seen(item.name, slot, events, outcomes)
+
+
+def draft_of(event: EngineEvent) -> Draft:
+    """A submission of the engine's."""
+    return Draft(
+        type=event.type,
+        schema=1,
+        source=event.source,
+        payload=codec.encode(event.payload),
+        id=event.id,
+        subject=event.subject,
+        occurred_at=event.occurred_at or None,
+        causes=event.causes,
+    )

@@ -1,0 +1,134 @@
+"""The command line as a whole: help, what is loaded, usage errors."""
+
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from decision_dna.schemas import errors
+from decision_dna.service.cli import COMMANDS, Command, commands, exit_code
+from tests.cli.calling import dna, done, is_one_sentence
+
+ALL = dict(commands())
+
+
+def modules_loaded_by(*arguments: str) -> set[str]:
+    """The top names in sys.modules after a command, in a fresh process."""
+    code = (
+        "import sys; from decision_dna.service.cli import main; main(sys.argv[1:]);"
+        "sys.stderr.write(' '.join(sorted(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    return set(ran.stderr.rpartition("\n")[2].split())
+
+
+def test_help_lists_every_command_and_loads_none() -> None:
+    listed = done("--help").out
+    assert [name for name in COMMANDS if f"\n  {name} " not in listed] == []
+    loaded = modules_loaded_by("--help")
+    assert not loaded & {"msgspec", "rich", "rocksdict", "litestar", "solders", "httpx", "decision_dna.ledger"}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_explains_itself_with_an_example(name: str) -> None:
+    said = done(*name.split(), "--help").out
+    command = ALL[name]
+    assert f"Example:\n    {command.example}\n" in said
+    assert command.example.startswith(f"dna {name}")
+    assert "--json" in said
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_overview_says_what_the_command_says_of_itself(name: str) -> None:
+    module, _, function = ALL[name].target.partition(":")
+    documented = inspect.getdoc(getattr(import_module(module), function)) or ""
+    assert documented.splitlines()[0] == ALL[name].summary
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("nonsense",),
+        ("show",),
+        ("show", "d"),
+        ("query", "d", "--order", "sideways"),
+        ("query", "d", "--from", "yesterday"),
+        ("query", "d", "--cause", "no-id"),
+        ("check", "nowhere.json", "--key", "x"),
+        ("verify", "d", "--key", "not+a+key"),
+        ("tail", "d", "--from-seq", "-1"),
+        ("init", "d"),
+        ("cheat", "flip"),
+        ("keys", "rotate", "d", "root"),
+        ("prove", "d", "-o", "e.json"),
+        ("append", "d"),
+        ("--frobnicate",),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_two(wrong: tuple[str, ...]) -> None:
+    said = dna(*wrong)
+    assert (said.code, said.out) == (2, "")
+    assert is_one_sentence(said.err)
+    assert "--help" in said.err
+
+
+@pytest.mark.parametrize("group", [(), ("keys",), ("anchor",)])
+def test_a_group_without_a_command_shows_its_help(group: tuple[str, ...]) -> None:
+    said = dna(*group)
+    assert said.code == 2
+    assert "Commands:" in said.err
+
+
+def test_the_version_is_told() -> None:
+    assert done("--version").out.startswith("dna ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.Malformed("x"), 2),
+        (errors.Refused("x"), 1),
+        (errors.NotFound("x"), 1),
+        (errors.IdConflict("x"), 1),
+        (errors.ProofRejected("x"), 1),
+        (errors.CannotOpen("x", "x"), 1),
+        (errors.InvariantBroken("x"), 1),
+        (errors.Unavailable("x"), 3),
+        (errors.Busy("x"), 3),
+        (errors.StoreFailed("x"), 3),
+    ],
+)
+def test_errors_have_their_codes(error: errors.LedgerError, code: int) -> None:
+    assert exit_code(error) == code
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("config", "check", "run", "restore", "cheat")])
+def test_where_there_is_no_ledger_every_command_says_so(name: str, tmp_path) -> None:
+    (tmp_path / "blocks").mkdir()
+    (tmp_path / "e.ndjson").write_text("")
+    rest = {
+        "init": ["--successor", tmp_path / "nowhere", "--origin", "example.org/x"],
+        "append": [tmp_path / "e.ndjson"],
+        "show": ["1"],
+        "lineage": ["1"],
+        "prove": ["1", "-o", tmp_path / "e"],
+        "erase": ["1", "--who", "x", "--why", "x"],
+        "clock": ["--reason", "x"],
+        "keys rotate": ["notary"],
+        "keys register": ["--source", "bot", "--public", "00" * 32],
+        "keys revoke": ["00" * 8],
+        "watch": [tmp_path / "blocks"],
+        "backup": [tmp_path / "b.tar"],
+        "export": ["-o", tmp_path / "x"],
+    }.get(name, [])
+    said = dna(*name.split(), tmp_path / "absent", *rest)
+    assert said.code in (1, 3)
+    assert is_one_sentence(said.err)
+    assert not (tmp_path / "absent").exists()
+
+
+def test_the_table_is_of_commands() -> None:
+    assert all(isinstance(command, Command) for command in ALL.values())
+    assert len(ALL) >= 25

@@ -1,0 +1,146 @@
+"""`dna verify` and `dna cheat`: every lie is named by the step that the list promises."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from decision_dna.ledger.cheat import LIES
+from decision_dna.ledger.ledger import open_ledger
+from decision_dna.service.commands.cheating import AT_START, BY_EARLIER_HEAD, lies, steps_of
+from decision_dna.service.http.server import serving
+from decision_dna.service.settings import Settings
+from tests.cli.calling import Said, dna, done, is_one_sentence, new_ledger, submission, vkey_of, write_lines
+from tests.ledger.samples import fill
+from tests.ledger.samples import new_ledger as new_sample
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With something for every lie to be about."""
+    path = tmp_path_factory.mktemp("honest") / "d"
+    ledger, clock = new_sample(path)
+    with ledger:
+        fill(ledger, clock, 2)
+    return path
+
+
+def failed_steps(said: Said) -> list[int]:
+    return [step["step"] for step in said.json["steps"] if step["status"] == "fail"]
+
+
+def test_an_honest_log_holds(honest: Path) -> None:
+    said = dna("verify", honest, "--key", vkey_of(honest), "--json")
+    assert (said.code, said.json["holds"], said.json["findings"]) == (0, True, [])
+    assert said.json["verdicts"]["authenticity"] == "pass"
+    assert [step["step"] for step in said.json["steps"]] == list(range(1, 12))
+    people = done("verify", honest, "--key", vkey_of(honest)).out
+    assert "4     attestations  pass" in people
+    assert people.endswith("IT HOLDS\n")
+
+
+def test_without_a_key_nothing_says_whose_log_it_is(honest: Path) -> None:
+    said = dna("verify", honest, "--json")
+    assert (said.code, said.json["verdicts"]["authenticity"]) == (0, "not pinned")
+
+
+def test_strict_tells_three_from_one_from_zero(tmp_path: Path) -> None:
+    path = new_ledger(tmp_path, 1)
+    assert dna("verify", path, "--strict").code == 3
+    done("heartbeat", path)
+    assert dna("verify", path, "--strict").code == 3
+    assert dna("verify", path, "--strict", "--key", vkey_of(path)).code == 0
+
+
+def test_strict_wants_a_fresh_heartbeat(honest: Path) -> None:
+    said = dna("verify", honest, "--strict", "--key", vkey_of(honest), "--json")
+    assert said.json["holds"]
+    assert said.json["verdicts"]["freshness"].startswith("fail: ")
+    assert said.code == 1
+
+
+def test_another_key_does_not_hold(honest: Path, tmp_path: Path) -> None:
+    said = dna("verify", honest, "--key", vkey_of(new_ledger(tmp_path)), "--json")
+    assert (said.code, failed_steps(said)) == (1, [7])
+
+
+@pytest.mark.parametrize("lie", lies())
+def test_every_lie_is_made_and_named(lie: str, honest: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    made = done("cheat", lie, honest, copy, "--json").json
+    assert made["steps"] == steps_of(lie)
+    head = ["--head", tmp_path / "copy.head"] if lie in BY_EARLIER_HEAD else []
+    said = dna("verify", copy, "--key", vkey_of(honest), *head, "--json")
+    assert said.code == 1
+    assert set(made["steps"]) <= set(failed_steps(said)), said.json["findings"]
+
+
+def test_only_an_earlier_head_shows_a_history_written_anew(honest: Path, tmp_path: Path) -> None:
+    people = done("cheat", "reroll", honest, tmp_path / "copy").out
+    assert f"--head {tmp_path / 'copy.head'}" in people
+    assert dna("verify", tmp_path / "copy", "--key", vkey_of(honest)).code == 0
+
+
+def test_start_up_refuses_a_restored_old_copy(honest: Path, tmp_path: Path) -> None:
+    done("cheat", *AT_START, honest, tmp_path / "copy")
+    said = dna("heartbeat", tmp_path / "copy")
+    assert (said.code, is_one_sentence(said.err)) == (1, True)
+
+
+def test_the_list_has_every_lie_with_a_sentence() -> None:
+    rows = done("cheat", "--list", "--json").json
+    assert {row["lie"] for row in rows} == {*LIES, *AT_START}
+    assert all(row["what"].endswith(".") and row["steps"] for row in rows)
+    assert "flip" in done("cheat", "--list").out
+
+
+def test_a_lie_needs_a_name_and_a_new_folder(honest: Path, tmp_path: Path) -> None:
+    assert dna("cheat", "whatever", honest, tmp_path / "copy").code == 1
+    assert dna("cheat", "flip", honest, tmp_path).code == 1
+    assert dna("cheat", "flip", tmp_path / "absent", tmp_path / "copy").code == 1
+
+
+def test_an_export_is_verified_as_the_folder_is(honest: Path, tmp_path: Path) -> None:
+    file = tmp_path / "x.ndjson"
+    done("export", honest, "-o", file)
+    whole = dna("verify", honest, "--key", vkey_of(honest), "--json").json
+    said = dna("verify", file, "--key", vkey_of(honest), "--json").json
+    for report in (whole, said):
+        del report["verdicts"]["freshness"]
+    assert said == whole
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:3] + lines[4:]))
+    assert dna("verify", file, "--key", vkey_of(honest)).code == 1
+    file.write_text("not an export")
+    broken = dna("verify", file, "--key", vkey_of(honest))
+    assert (broken.code, is_one_sentence(broken.err)) == (1, True)
+
+
+def test_a_folder_beside_its_writer_and_over_http(tmp_path: Path) -> None:
+    path = new_ledger(tmp_path)
+    many = [submission(0, id=None, payload={"n": number}) for number in range(600)]
+    for line in many:
+        del line["id"]
+    done("append", path, write_lines(tmp_path / "many.ndjson", *many))
+    key = vkey_of(path)
+    with open_ledger(path) as ledger, serving(ledger, Settings(port=0)) as address:
+        assert done("verify", path, "--key", key).out.endswith("IT HOLDS\n")
+        said = dna("verify", address, "--key", key, "--json")
+    assert (said.code, said.json["findings"], said.json["pinned"]) == (0, [], True)
+    status = {step["step"]: step["status"] for step in said.json["steps"]}
+    assert (status[2], status[5], status[6], status[7]) == ("pass", "inconclusive", "pass", "pass")
+
+
+def test_a_lie_is_named_over_http_too(honest: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    done("cheat", "rewrite", honest, copy)
+    with open_ledger(copy) as ledger, serving(ledger, Settings(port=0)) as address:
+        said = dna("verify", address, "--key", vkey_of(honest), "--json")
+    assert (said.code, 4 in failed_steps(said)) == (1, True)
+
+
+def test_where_nobody_answers_nobody_can_tell(tmp_path: Path) -> None:
+    said = dna("verify", "http://127.0.0.1:1")
+    assert (said.code, is_one_sentence(said.err)) == (3, True)
+    shutil.copy(__file__, tmp_path / "x")
+    assert dna("verify", tmp_path / "x").code == 1

@@ -1,0 +1,80 @@
+"""Claims prepared in other processes are those prepared here, and the workers end with whoever started them."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from decision_dna.ledger.plan import AuthorDraft, Draft
+from decision_dna.ledger.writer import Placed
+from decision_dna.schemas.errors import LedgerError, Malformed, Refused
+from tests.ledger.samples import Author, draft, new_ledger, register
+
+_decoder = msgspec.msgpack.Decoder(list[Draft])
+_signed = msgspec.msgpack.Decoder(list[AuthorDraft])
+
+
+def decode_drafts(data: bytes) -> list[Draft | AuthorDraft | LedgerError]:
+    """Drafts, and one that is no draft."""
+    return [*_decoder.decode(data), Malformed("the last line is not JSON")]
+
+
+def decode_signed(data: bytes) -> list[Draft | AuthorDraft | LedgerError]:
+    return list(_signed.decode(data))
+
+
+def test_a_stream_of_requests_is_placed_in_order_and_errors_keep_their_places(tmp_path: Path) -> None:
+    ledger, clock = new_ledger(tmp_path / "d")
+    with ledger:
+        preparers = ledger.preparers(1)
+        try:
+            batches = [[draft(n), draft(n, "raw"), draft(n, "bot")] for n in range(20)]
+            appended = list(
+                ledger.ingest(preparers, decode_drafts, [msgspec.msgpack.encode(b) for b in batches], "alice")
+            )
+            register(ledger)
+            author = Author()
+            said = [author.say(n, clock.now_ns()) for n in range(3)]
+            forged = msgspec.structs.replace(author.say(4, clock.now_ns()), signature=bytes(64))
+            signed = list(ledger.ingest(preparers, decode_signed, [msgspec.msgpack.encode([*said, forged])]))
+        finally:
+            preparers.close()
+        for number, answer in enumerate(appended):
+            first, second, refused, bad = answer.outcomes
+            assert (first.seq, second.seq) == (1 + 2 * number, 2 + 2 * number)
+            assert (type(refused), type(bad)) == (Refused, Malformed)
+            assert ledger.reader.event(first.seq).payload == batches[number][0].payload
+        event = ledger.reader.event(appended[0].outcomes[0].seq)
+        assert (event.entry.attestation, event.entry.principal) == ("notary", "alice")
+        assert [type(outcome) for outcome in signed[0].outcomes] == [Placed, Placed, Placed, Refused]
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from decision_dna.ledger.preparing import Preparers
+from decision_dna.ledger.signatures import SigningKey
+if __name__ == "__main__":
+    preparers = Preparers([SigningKey(bytes(32))], 1)
+    preparers._pool.submit(int).result()
+    print(*preparers._pool._processes, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc to see that a process is gone")
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        worker = int(child.stdout.readline())
+        os.kill(child.pid, signal.SIGKILL)
+        child.stdout.read()  # ends when the last process that holds it is gone: the worker inherited it
+    assert not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text()
