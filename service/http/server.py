@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
 
 import uvicorn
 
@@ -111,7 +112,8 @@ def serving(ledger: Ledger, settings: Settings, projections: Sequence[Projection
         ended = thread.submit(
             runner.run, serve(ledger, settings, ready=address.set_result, stop=stop, projections=projections)
         )
-        wait((address, ended), return_when=FIRST_COMPLETED)
+        either: list[Future[Any]] = [address, ended]
+        wait(either, return_when=FIRST_COMPLETED)
         try:
             if address.done():
                 yield address.result()

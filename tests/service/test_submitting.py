@@ -13,6 +13,7 @@ from decision_dna.ledger.receipts import check_batch_receipt, check_receipt, der
 from decision_dna.schemas.errors import NotFound, ProofRejected
 from decision_dna.schemas.receipts import BatchReceipt, EventReceipt, Problem
 from decision_dna.schemas.submissions import BODY_BYTES_MAX
+from decision_dna.service.settings import Secret
 from tests.ledger.samples import SECOND, Author, register
 from tests.service.serving import TRACE, Service, event, new_id, service, signed
 
@@ -20,6 +21,14 @@ from tests.service.serving import TRACE, Service, event, new_id, service, signed
 @pytest.fixture
 def served(tmp_path):
     with service(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """For what is refused: nothing of it stays."""
+    with service(tmp_path_factory.mktemp("shared")) as running:
+        register(running.ledger)
         yield running
 
 
@@ -128,7 +137,6 @@ JSON = "application/json"
 
 
 def claimed(served: Service, **bent: str) -> dict:
-    register(served.ledger)
     return {**signed(Author().say(1, served.clock.now_ns())), **bent}
 
 
@@ -177,11 +185,11 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("made", "media", "status"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED])
-def test_what_is_refused_leaves_nothing(served: Service, made, media: str, status: int) -> None:
-    content = made(served)
-    before = served.ledger.reader.head()
-    served.problem(served.post(content, media), status)
-    assert served.ledger.reader.head() == before
+def test_what_is_refused_leaves_nothing(shared: Service, made, media: str, status: int) -> None:
+    content = made(shared)
+    before = shared.ledger.reader.head()
+    shared.problem(shared.post(content, media), status)
+    assert shared.ledger.reader.head() == before
 
 
 def test_an_atomic_request_stands_whole_or_not_at_all(served: Service) -> None:
@@ -193,10 +201,10 @@ def test_an_atomic_request_stands_whole_or_not_at_all(served: Service) -> None:
 
 
 @pytest.mark.parametrize("query", ["?atomic=yes", "?wait=never", "?atom=true", "?atomic=true&atomic=true", "?%ff"])
-def test_a_query_that_is_none(served: Service, query: str) -> None:
-    before = served.ledger.reader.size
-    served.problem(served.post(event(), query=query), 400)
-    assert served.ledger.reader.size == before
+def test_a_query_that_is_none(shared: Service, query: str) -> None:
+    before = shared.ledger.reader.size
+    shared.problem(shared.post(event(), query=query), 400)
+    assert shared.ledger.reader.size == before
 
 
 def test_a_body_that_ends_early_writes_nothing(served: Service) -> None:
@@ -246,7 +254,7 @@ def test_a_batch_window_only_delays(tmp_path) -> None:
 
 
 def test_the_master_key_opens_the_way_in(tmp_path) -> None:
-    with service(tmp_path, master_api_key="a secret") as served:
+    with service(tmp_path, master_api_key=Secret("a secret")) as served:
         before = served.ledger.reader.size
         served.problem(served.post(event()), 401)
         served.problem(served.post(event(), **{"X-API-Key": "another"}), 401)

@@ -76,7 +76,11 @@ def acknowledge(source: str, first: int, appended: Appended) -> None:
 def load(path: str, first: str, ingesting: str) -> None:
     """All who append, each in a thread of its own, from number `first` on."""
     ledger = open_ledger(Path(path))
-    work = [threading.Thread(target=_append, args=(ledger, source, int(first))) for source in SOURCES if source != "ingested"]
+    work = [
+        threading.Thread(target=_append, args=(ledger, source, int(first)))
+        for source in SOURCES
+        if source != "ingested"
+    ]
     work.append(threading.Thread(target=_ward, args=(ledger,)))
     if ingesting == "ingesting":
         work.append(threading.Thread(target=_ingest, args=(ledger, int(first))))
@@ -208,7 +212,11 @@ def _opened_telling(path: Path) -> Ledger:
 
 ERASED = 2
 LATER = START + 3600 * SECOND
-_STEPS: dict[str, Callable[[Path, Shim, Callable[[], None]], None]] = {"commit": _commit, "erase": _erase, "open": _open}
+_STEPS: dict[str, Callable[[Path, Shim, Callable[[], None]], None]] = {
+    "commit": _commit,
+    "erase": _erase,
+    "open": _open,
+}
 
 
 if __name__ == "__main__":

@@ -102,7 +102,11 @@ def unnamed(held: Held, wanted: Iterator[Flip], named: Callable[[], str]) -> lis
         assert value is not None
         key = flipped(flip.key, flip.at, flip.bit) if flip.in_key else flip.key
         beneath = held.store.get(flip.family, key)
-        put(held.store, flip.family, {flip.key: None} | {key: value if flip.in_key else flipped(value, flip.at, flip.bit)})
+        put(
+            held.store,
+            flip.family,
+            {flip.key: None} | {key: value if flip.in_key else flipped(value, flip.at, flip.bit)},
+        )
         if not named():
             silent.append(flip)
         put(held.store, flip.family, {key: beneath} | {flip.key: value})

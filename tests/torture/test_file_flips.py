@@ -80,7 +80,9 @@ def answer(damaged: Folder, place: Path) -> str:
         return type(error).__name__
 
 
-def answers(whole: Folder, wanted: list[tuple[Path, int]], scratch: Path, chance: Random) -> dict[tuple[str, int, int], str]:
+def answers(
+    whole: Folder, wanted: list[tuple[Path, int]], scratch: Path, chance: Random
+) -> dict[tuple[str, int, int], str]:
     """For each flip, what is said; each in a copy of its own."""
     said = {}
     for name, at in wanted:

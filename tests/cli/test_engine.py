@@ -1,0 +1,206 @@
+"""`dna watch`, `replay`, `anchor`, `serve`, `run`: from blocks to a verified, anchored log."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from decision_dna.engine.scenarios import make_block, write_blocks
+from decision_dna.service.run import MADE_BLOCKS
+from tests.cli.calling import dna, done, is_one_sentence, new_ledger, size_of, vkey_of
+from tests.data import shared
+
+CODE = "import sys; from decision_dna.service.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("blocks")
+    write_blocks(folder, 2, 7)
+    return folder
+
+
+@pytest.fixture
+def watched(tmp_path: Path, blocks: Path) -> Path:
+    path = new_ledger(tmp_path)
+    done("watch", path, blocks)
+    return path
+
+
+def test_watch_appends_what_it_finds_once(tmp_path: Path, blocks: Path) -> None:
+    path = new_ledger(tmp_path)
+    first = done("watch", path, blocks, "--json").lines
+    assert [seen["slot"] for seen in first] == [300_000_000, 300_000_001]
+    assert all(seen["new"] and seen["events"][0]["type"] == "observation.block" for seen in first)
+    assert any(event["type"].startswith("detection.") for seen in first for event in seen["events"])
+    size = size_of(path)
+    again = done("watch", path, blocks, "--json").lines
+    assert [seen["new"] for seen in again] == [False, False]
+    assert [event["seq"] for seen in again for event in seen["events"]] == list(range(1, size))
+    assert size_of(path) == size
+    assert "(in the log already)" in done("watch", path, blocks).out
+
+
+def test_a_detection_is_caused_by_its_block(watched: Path) -> None:
+    found = done("query", watched, "--type", "detection.*", "--limit", 1, "--json").json["events"][0]
+    graph = done("lineage", watched, found["seq"], "--direction", "causes", "--json").json
+    assert [node["type"] for node in graph["nodes"]] == ["observation.block", found["type"]]
+
+
+def test_a_file_that_is_no_block_is_said_in_the_log(tmp_path: Path) -> None:
+    path = new_ledger(tmp_path)
+    (tmp_path / "slot_5.json").write_text("nothing")
+    assert "slot 5: no block: slot_5.json" in done("watch", path, tmp_path / "slot_5.json").out
+    assert done("show", path, 1, "--json").json["type"] == "observation.skip"
+    assert dna("watch", path, tmp_path / "absent").code == 2
+
+
+def test_watch_follows_a_folder(tmp_path: Path) -> None:
+    path, folder = new_ledger(tmp_path), tmp_path / "blocks"
+    folder.mkdir()
+    command = [sys.executable, "-u", "-c", CODE, "watch", str(path), str(folder), "--follow", "--json"]
+    (folder / "slot_1.json").write_bytes(make_block(1, slot=1).answer)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
+        assert watch.stdout is not None
+        assert '"slot":1,' in watch.stdout.readline()
+        (folder / "part").write_bytes(make_block(2, slot=2).answer)
+        (folder / "part").rename(folder / "slot_2.json")
+        assert '"slot":2,' in watch.stdout.readline()
+        os.kill(watch.pid, signal.SIGINT)
+        assert (watch.wait(), watch.stderr.read() if watch.stderr else "") == (0, "")
+
+
+def test_the_recorded_block_gives_its_three_arbitrages(tmp_path: Path) -> None:
+    block = shared("data/blocks/slot_285000037.json")
+    path = new_ledger(tmp_path)
+    done("watch", path, block)
+    found = done("query", path, "--type", "detection.arbitrage", "--json").json["events"]
+    assert sorted(event["payload"]["net_lamports"] for event in found) == [47512, 75540, 99569]
+    assert done("query", path, "--type", "detection.sandwich", "--json").json["events"] == []
+
+
+def test_replay_folds_up_to_a_seq_or_a_time(watched: Path) -> None:
+    whole = done("replay", watched, "--json").json
+    assert (whole["projection"], whole["as_of"], whole["compared"]) == ("detections", size_of(watched), [])
+    empty = done("replay", watched, "--to", 1, "--json").json
+    assert (empty["as_of"], empty["entries"]) == (1, 0)
+    at = done("show", watched, 2, "--json").json["recorded_at"]
+    assert done("replay", watched, "--to", at, "--json").json["as_of"] == 1
+    rows = done("replay", watched, "--rows", "--json").json["rows"]
+    assert len(rows) == whole["entries"]
+    assert f"state root       {whole['root']}" in done("replay", watched, "--projection", "detections").out
+    assert dna("replay", watched, "--projection", "nonsense").code == 2
+    assert dna("replay", watched, "--to", "nonsense").code == 2
+
+
+def test_anchors_are_numbered_listed_and_hold_in_their_bytes(watched: Path) -> None:
+    first = done("anchor", "once", watched, "--json").json
+    assert "a local chain in this process" in done("anchor", "once", watched, "--chain", "local").out
+    done("keys", "rotate", watched, "anchor")
+    third = done("anchor", "once", watched, "--json").json
+    assert [first["n"], third["n"]] == [0, 2]
+    listed = done("anchor", "list", watched, "--json").json
+    assert [anchor["n"] for anchor in listed] == [0, 1, 2]
+    assert (listed[0], listed[2]) == (first, third)
+    said = dna("anchor", "verify", watched)
+    assert (said.code, said.out[:28]) == (3, "step 9, anchors: inconclusive"[:28])
+    assert done("verify", watched, "--key", vkey_of(watched), "--json").json["verdicts"]["anchoring"] == "inconclusive"
+    assert dna("anchor", "once", watched, "--chain", "mainnet").code == 2
+
+
+def test_without_the_anchor_key_nothing_is_anchored(watched: Path, tmp_path: Path) -> None:
+    shutil.move(watched / "keys" / "anchor.key", tmp_path / "anchor.key")
+    said = dna("anchor", "once", watched)
+    assert (said.code, is_one_sentence(said.err)) == (3, True)
+
+
+def test_anchor_run_anchors_what_is_due(watched: Path) -> None:
+    command = [sys.executable, "-u", "-c", CODE, "anchor", "run", str(watched), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as anchoring:
+        assert anchoring.stdout is not None
+        assert '"n":0,' in anchoring.stdout.readline()
+        os.kill(anchoring.pid, signal.SIGINT)
+        assert (anchoring.wait(), anchoring.stderr.read() if anchoring.stderr else "") == (0, "")
+    assert len(done("anchor", "list", watched, "--json").json) == 1
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_serve_answers_until_it_is_told_to_stop(stop: signal.Signals, watched: Path) -> None:
+    command = [sys.executable, "-u", "-c", CODE, "serve", str(watched), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        assert said.startswith("serving at http://127.0.0.1:")
+        assert done("status", said.split()[-1], "--json").json["status"] == "ready"
+        os.kill(server.pid, stop)
+        assert (server.wait(), server.stderr.read() if server.stderr else "") == (0, "")
+    assert done("verify", watched, "--key", vkey_of(watched)).out.endswith("IT HOLDS\n")
+
+
+def test_serve_stays_at_home_unless_told(watched: Path) -> None:
+    said = dna("serve", watched, "--host", "0.0.0.0")
+    assert (said.code, is_one_sentence(said.err)) == (1, True)
+
+
+def run_once(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", CODE, "run", str(folder / "run" / "ledger"), "--once", *arguments]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DNA_")}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
+
+
+def test_run_does_the_main_job_with_made_blocks(tmp_path: Path) -> None:
+    ran = run_once(tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "made blocks" in ran.stdout.splitlines()[0]
+    assert "serving at http://127.0.0.1:" in ran.stdout
+    assert ran.stdout.count(" transactions (") == MADE_BLOCKS
+    assert "sandwich in " in ran.stdout
+    assert "10    state         pass          1 of 1" in ran.stdout
+    assert "1 anchors hold in their bytes" in ran.stdout
+    assert ran.stdout.endswith("IT HOLDS\n")
+    path = tmp_path / "run" / "ledger"
+    assert done("status", path, "--json").json["origin"] == "local/made-blocks"
+    assert done("replay", path, "--json").json["compared"][0]["outcome"] == "equal"
+    again = run_once(tmp_path)
+    assert (again.returncode, again.stdout.count("(in the log already)")) == (0, MADE_BLOCKS)
+    assert "2 anchors hold in their bytes" in again.stdout
+
+
+def test_run_takes_the_blocks_that_it_is_given(tmp_path: Path, blocks: Path) -> None:
+    ran = run_once(tmp_path, "--blocks", str(blocks), "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert '"slot":300000001,' in ran.stdout
+    assert '"holds":true' in ran.stdout.splitlines()[-1]
+
+
+def test_run_goes_on_until_it_is_told_to_stop(tmp_path: Path, blocks: Path) -> None:
+    mine = tmp_path / "blocks"
+    shutil.copytree(blocks, mine)
+    command = [sys.executable, "-u", "-c", CODE, "run", str(tmp_path / "l"), "--blocks", str(mine), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        until(running.stdout, '"holds":true')
+        (mine / "slot_9.json").write_bytes(make_block(9, slot=9).answer)
+        until(running.stdout, '"slot":9,')
+        os.kill(running.pid, signal.SIGTERM)
+        assert (running.wait(), running.stderr.read() if running.stderr else "") == (0, "")
+    assert done("verify", tmp_path / "l", "--key", vkey_of(tmp_path / "l")).out.endswith("IT HOLDS\n")
+
+
+def until(lines: object, wanted: str) -> None:
+    """Read on to the line that says so."""
+    for line in lines:  # type: ignore[attr-defined]
+        if wanted in line:
+            return
+    pytest.fail(f"it ended without {wanted}")
+
+
+def test_run_says_why_it_can_not(tmp_path: Path, blocks: Path) -> None:
+    done("init", tmp_path / "run" / "ledger", "--origin", "example.org/x")
+    shutil.rmtree(tmp_path / "run" / "ledger" / "lock")
+    ran = run_once(tmp_path, "--blocks", str(blocks))
+    assert (ran.returncode, is_one_sentence(ran.stderr)) == (1, True)

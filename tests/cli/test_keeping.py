@@ -1,0 +1,148 @@
+"""`dna keys`, `backup`, `restore`, `export`."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from decision_dna.ledger.keyring import read_key
+from decision_dna.ledger.ledger import open_ledger
+from tests.cli.calling import dna, done, is_one_sentence, new_ledger, size_of, submission, vkey_of, write_lines
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return new_ledger(tmp_path, 4)
+
+
+def keys_of(path: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in done("keys", "show", path, "--json").json["keys"]:
+        found.setdefault(row["purpose"], []).append(row["key_id"])
+    return found
+
+
+def holds(path: Path, key: str) -> bool:
+    return dna("verify", path, "--key", key).code == 0
+
+
+def test_every_key_is_shown_with_where_its_private_half_is(ledger: Path, tmp_path: Path) -> None:
+    shutil.move(ledger / "keys" / "root.key", tmp_path / "root.key")
+    rows = done("keys", "show", ledger, "--json").json["keys"]
+    assert [(row["purpose"], row["private_here"]) for row in rows] == [
+        ("root", False),
+        ("log", True),
+        ("notary", True),
+        ("anchor", True),
+    ]
+    assert "elsewhere" in done("keys", "show", ledger).out
+
+
+@pytest.mark.parametrize("purpose", ["log", "notary", "anchor"])
+def test_a_rotated_key_is_used_from_then_on(purpose: str, ledger: Path, tmp_path: Path) -> None:
+    before, old = keys_of(ledger)[purpose], vkey_of(ledger)
+    said = done("keys", "rotate", ledger, purpose, "--json").json
+    assert keys_of(ledger)[purpose][0] == said["key_id"] != before[0]
+    assert read_key(Path(said["file"]))[0] == purpose
+    done("append", ledger, write_lines(tmp_path / "m.ndjson", submission(20)))
+    assert holds(ledger, vkey_of(ledger))
+    assert holds(ledger, old)
+    assert (vkey_of(ledger) != old) == (purpose == "log")
+
+
+def test_an_overlap_has_both_keys_sign(ledger: Path) -> None:
+    done("keys", "rotate", ledger, "log", "--overlap", 10)
+    assert len(keys_of(ledger)["log"]) == 2
+    assert dna("keys", "rotate", ledger, "notary", "--overlap", 10).code == 1
+    assert holds(ledger, vkey_of(ledger))
+
+
+def test_without_the_root_key_a_key_signs_its_own_rotation(ledger: Path, tmp_path: Path) -> None:
+    root = shutil.move(ledger / "keys" / "root.key", tmp_path / "root.key")
+    done("keys", "rotate", ledger, "notary")
+    done("keys", "rotate", ledger, "log", "--root", root)
+    said = dna("keys", "register", ledger, "--source", "bot", "--new", tmp_path / "bot.key")
+    assert (said.code, is_one_sentence(said.err)) == (3, True)
+    assert not (tmp_path / "bot.key").exists()
+    assert holds(ledger, vkey_of(ledger))
+
+
+def test_an_authors_key_is_registered_once_and_revoked(ledger: Path, tmp_path: Path) -> None:
+    key_id = done("keys", "register", ledger, "--source", "bot", "--new", tmp_path / "b.key", "--json").json["key_id"]
+    assert keys_of(ledger)["author"] == [key_id]
+    size = size_of(ledger)
+    assert dna("keys", "register", ledger, "--source", "no source", "--new", tmp_path / "c.key").code == 1
+    assert not (tmp_path / "c.key").exists()
+    assert dna("keys", "register", ledger, "--source", "bot").code == 2
+    assert dna("keys", "register", ledger, "--source", "bot", "--public", "zz").code == 2
+    assert dna("keys", "register", ledger, "--source", "bot", "--new", tmp_path / "b.pem").code == 2
+    assert size_of(ledger) == size
+    done("keys", "revoke", ledger, key_id, "--suspect-from", 3)
+    assert "author" not in keys_of(ledger)
+    assert dna("keys", "revoke", ledger, key_id).code == 1
+    assert holds(ledger, vkey_of(ledger))
+
+
+@pytest.mark.parametrize("name", ["backup.tar", "backup"])
+def test_a_backup_goes_back_beside_its_lock(name: str, ledger: Path, tmp_path: Path) -> None:
+    done("backup", ledger, tmp_path / name)
+    shutil.rmtree(ledger / "db")
+    assert done("restore", tmp_path / name, ledger, "--json").json["size"] == 5
+    assert holds(ledger, vkey_of(ledger))
+    assert dna("restore", tmp_path / name, ledger).code == 1
+    assert dna("backup", ledger, tmp_path / name).code == 1
+
+
+def test_a_backup_holds_no_private_key(ledger: Path, tmp_path: Path) -> None:
+    done("backup", ledger, tmp_path / "b")
+    names = {path.name for path in (tmp_path / "b").rglob("*")}
+    assert not [name for name in names if name.endswith(".key") or "sqlite" in name]
+    seeds = [read_key(key)[1] for key in (ledger / "keys").glob("*.key")]
+    held = b"".join(path.read_bytes() for path in (tmp_path / "b").rglob("*") if path.is_file())
+    assert not [seed for seed in seeds if seed in held or seed.hex().encode() in held]
+
+
+def test_a_backup_is_made_beside_a_writer(ledger: Path, tmp_path: Path) -> None:
+    with open_ledger(ledger) as opened:
+        done("backup", ledger, tmp_path / "b")
+        opened.heartbeat()
+    moved = shutil.move(ledger, tmp_path / "was")
+    ledger.mkdir()
+    shutil.copytree(Path(moved) / "keys", ledger / "keys")
+    assert done("restore", tmp_path / "b", ledger, "--adopt", "--json").json["size"] == 5
+    assert holds(ledger, vkey_of(ledger))
+
+
+def test_an_old_backup_is_refused_by_the_lock(ledger: Path, tmp_path: Path) -> None:
+    done("backup", ledger, tmp_path / "b.tar")
+    done("heartbeat", ledger)
+    shutil.rmtree(ledger / "db")
+    said = dna("restore", tmp_path / "b.tar", ledger)
+    assert (said.code, is_one_sentence(said.err)) == (1, True)
+    assert "the lock says 6" in said.err
+    assert not (ledger / "db").exists()
+
+
+def test_without_a_lock_a_backup_must_be_adopted(ledger: Path, tmp_path: Path) -> None:
+    done("backup", ledger, tmp_path / "b")
+    said = dna("restore", tmp_path / "b", tmp_path / "new")
+    assert (said.code, is_one_sentence(said.err)) == (1, True)
+    no_keys = dna("restore", tmp_path / "b", tmp_path / "new", "--adopt")
+    assert (no_keys.code, is_one_sentence(no_keys.err)) == (1, True)
+    assert not (tmp_path / "new" / "db").exists()
+    assert not (tmp_path / "new" / "lock").exists()
+
+
+@pytest.mark.parametrize("what", ["a file", "a folder"])
+def test_what_is_no_backup_is_refused(what: str, ledger: Path, tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("no")
+    (tmp_path / "a folder").mkdir()
+    said = dna("restore", tmp_path / what, tmp_path / "new", "--adopt")
+    assert (said.code, is_one_sentence(said.err)) == (1, True)
+
+
+def test_an_export_is_whole_or_not_there(ledger: Path, tmp_path: Path) -> None:
+    assert done("export", ledger, "-o", tmp_path / "x.ndjson", "--json").json["size"] == 5
+    assert [path.name for path in tmp_path.glob("x.ndjson*")] == ["x.ndjson"]
+    said = dna("export", ledger, "-o", tmp_path / "absent" / "x.ndjson")
+    assert (said.code, is_one_sentence(said.err)) == (3, True)

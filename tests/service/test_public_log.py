@@ -1,0 +1,148 @@
+"""The public log as a stranger reads it: a small C2SP client of its own (hashlib, base64, PyNaCl), that knows nothing of ours."""
+
+import base64
+import hashlib
+import urllib.request
+
+import nacl.signing
+import pytest
+
+from tests.service.serving import event, service
+
+
+class Stranger:
+    """Reads `tlog-tiles`, and believes only what a vkey signed."""
+
+    def __init__(self, address: str, vkey: str) -> None:
+        self.address = address
+        self.name, self.key_id, encoded = vkey.split("+", 2)
+        self.key = base64.b64decode(encoded)[1:]
+
+    def fetch(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"{self.address}/{path}") as answer:
+            return answer.read()
+
+    def checkpoint(self) -> tuple[int, bytes]:
+        """Size and root, once the log's own signature holds."""
+        text, _, signatures = self.fetch("checkpoint").decode().rpartition("\n\n")
+        text += "\n"
+        signed = {}
+        for line in signatures.splitlines():
+            dash, name, encoded = line.split(" ")
+            data = base64.b64decode(encoded)
+            assert dash == "\u2014"
+            signed[name, data[:4].hex()] = data[4:]
+        nacl.signing.VerifyKey(self.key).verify(text.encode(), signed[self.name, self.key_id])
+        origin, size, root, end = text.split("\n")
+        assert (origin, end) == (self.name, "")
+        return int(size), base64.b64decode(root)
+
+    def entries(self, size: int) -> list[bytes]:
+        found = []
+        for index in range(-(-size // 256)):
+            width = min(256, size - 256 * index)
+            data, at = self.fetch(tile("entries", index, width)), 0
+            for _ in range(width):
+                length = int.from_bytes(data[at : at + 2], "big")
+                found.append(data[at + 2 : at + 2 + length])
+                at += 2 + length
+            assert at == len(data)
+        return found
+
+    def hashes(self, level: int, index: int, width: int) -> list[bytes]:
+        data = self.fetch(tile(str(level), index, width))
+        assert len(data) == 32 * width
+        return [data[at : at + 32] for at in range(0, len(data), 32)]
+
+
+def tile(level: str, index: int, width: int) -> str:
+    digits = f"{index:03d}"
+    assert len(digits) == 3
+    return f"tile/{level}/{digits}" + (f".p/{width}" if width < 256 else "")
+
+
+def root_of(leaves: list[bytes]) -> bytes:
+    """RFC 6962 §2.1, as it is written there."""
+    if len(leaves) == 1:
+        return leaves[0]
+    middle = 1 << ((len(leaves) - 1).bit_length() - 1)
+    return hashlib.sha256(b"\x01" + root_of(leaves[:middle]) + root_of(leaves[middle:])).digest()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with service(tmp_path_factory.mktemp("public")) as running:
+        assert running.post([event(n) for n in range(520)]).status_code == 201
+        assert running.post(event(520)).status_code == 201
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stranger(served):
+    return Stranger(served.address, str(served.ledger.vkey))
+
+
+def test_entries_tiles_and_root_are_of_one_tree(stranger) -> None:
+    size, root = stranger.checkpoint()
+    leaves = [hashlib.sha256(b"\x00" + entry).digest() for entry in stranger.entries(size)]
+    assert len(leaves) == size > 512
+    assert root_of(leaves) == root
+    rows = [stranger.hashes(0, index, min(256, size - 256 * index)) for index in range(3)]
+    assert [leaf for row in rows for leaf in row] == leaves
+    assert stranger.hashes(1, 0, 2) == [root_of(leaves[:256]), root_of(leaves[256:512])]
+
+
+def test_a_proof_leads_from_the_entry_to_the_signed_root(served, stranger) -> None:
+    text = stranger.fetch("api/events/300/proof").decode()
+    head, _, note = text.partition("\n\n")
+    first, index, *hashes = head.split("\n")
+    size = int(note.split("\n")[1])
+    assert (first, index) == ("c2sp.org/tlog-proof@v1", "index 300")
+    value, at, last = hashlib.sha256(b"\x00" + served.ledger.reader.raw(300)).digest(), 300, size - 1
+    for sibling in map(base64.b64decode, hashes):
+        left_of = at % 2 == 1 or at == last
+        value = hashlib.sha256(b"\x01" + (sibling + value if left_of else value + sibling)).digest()
+        if left_of:
+            while at % 2 == 0 and at:
+                at, last = at >> 1, last >> 1
+        at, last = at >> 1, last >> 1
+    assert value == base64.b64decode(note.split("\n")[2])
+
+
+@pytest.mark.parametrize(
+    ("path", "cache"),
+    [
+        ("/checkpoint", "public, max-age=2"),
+        ("/tile/0/000", "public, max-age=31536000, immutable"),
+        ("/tile/entries/001", "public, max-age=31536000, immutable"),
+        ("/tile/0/002.p/1", "public, max-age=3600"),
+    ],
+)
+def test_how_long_it_may_be_kept(served, path: str, cache: str) -> None:
+    answer = served.get(path)
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, cache)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tile/0/2",  # three digits
+        "/tile/0/x000/000",  # no leading group
+        "/tile/0/0002.p/1",
+        "/tile/00/000",
+        "/tile/0/000.p/256",  # that is the full one
+        "/tile/0/000.p/0",
+        "/tile/0/000.p/01",
+        "/tile/0/002",  # past the size
+        "/tile/0/002.p/200",
+        "/tile/64/000",
+        "/tile/9/000.p/1",
+        "/tile/entries/9999",
+        "/tile/0/x999/x999/x999/x999/x999/999",
+        "/tile/",
+        "/tile/0",
+        "/tile/0/000/",
+    ],
+)
+def test_there_is_one_path_for_each_tile_and_none_for_others(served, path: str) -> None:
+    served.problem(served.get(path), 404)

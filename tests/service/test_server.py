@@ -1,0 +1,163 @@
+"""The server's own life: where it listens, its heartbeat, how it ends; and the settings that say so."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from decision_dna.ledger.ledger import create, open_ledger
+from decision_dna.ledger.notes import Vkey
+from decision_dna.schemas.errors import CannotOpen, Malformed
+from decision_dna.schemas.ledgering import HEARTBEAT, Policy
+from decision_dna.service.http.server import serving
+from decision_dna.service.settings import Secret, Settings, described, read_settings
+from tests.ledger.samples import SECOND, new_ledger
+from tests.service.serving import event, service
+from tests.service.test_stream import subscribed
+
+
+def heartbeats(ledger) -> list[int]:
+    return [seq for seq in range(ledger.reader.size) if ledger.reader.event(seq).claim.type == HEARTBEAT]
+
+
+def test_a_heartbeat_is_written_at_the_start_where_none_is_recent(tmp_path) -> None:
+    with service(tmp_path) as served, subscribed(served, "?from_seq=0&type=ledger.heartbeat") as subscriber:
+        assert subscriber.events(1) == [1]
+    ledger, clock = open_ledger(tmp_path / "d", clock=served.clock), served.clock
+    with ledger:
+        clock.advance(SECOND)
+        with serving(ledger, Settings(port=0)):
+            pass
+        assert heartbeats(ledger) == [1]  # one second old, of sixty: recent
+        clock.advance(60 * SECOND)
+        with serving(ledger, Settings(port=0)) as address:
+            served.address = address
+            with subscribed(served, "?from_seq=2&type=ledger.heartbeat") as subscriber:
+                assert subscriber.events(1) == [2]
+
+
+def test_heartbeats_go_on_within_what_the_policy_allows(tmp_path) -> None:
+    policy = Policy(
+        anchor_events_max=1, anchor_seconds_max=1, default_attestation="none", heartbeat_seconds_max=1, sources=()
+    )
+    create(tmp_path / "d", "example.org/quick", policy=policy)
+    with service(tmp_path / "other") as served, open_ledger(tmp_path / "d") as ledger:
+        with serving(ledger, Settings(port=0)) as address:
+            served.address = address
+            with subscribed(served, "?from_seq=0&type=ledger.heartbeat") as subscriber:
+                seqs = subscriber.events(3)
+        times = [ledger.reader.event(seq).entry.recorded_at for seq in seqs]
+        assert seqs == [1, 2, 3]
+        assert times == sorted(times)
+
+
+def test_what_was_taken_is_answered_before_it_ends(tmp_path) -> None:
+    """Callers keep posting while the service ends: each event that was acknowledged stands, and none that was not."""
+    acknowledged: list[int] = []
+    going = threading.Event()
+
+    def call(number: int) -> None:
+        while True:
+            try:
+                answer = served.post(event(number))
+            except OSError:
+                return
+            except Exception as error:
+                assert type(error).__module__.startswith("httpx"), error
+                raise
+            if answer.status_code != 201:
+                assert answer.status_code == 503
+                return
+            acknowledged.append(answer.json()["seq"])
+            if len(acknowledged) > 40:
+                going.set()
+
+    with ThreadPoolExecutor(4) as callers:
+        with service(tmp_path) as served:
+            done = [callers.submit(call, number) for number in range(4)]
+            going.wait()
+            served.client.close = lambda: None  # type: ignore[method-assign]  # callers hold it still
+        for each in done:
+            each.exception()
+    with open_ledger(tmp_path / "d", clock=served.clock) as ledger:
+        assert len(set(acknowledged)) == len(acknowledged) > 40
+        assert max(acknowledged) < ledger.reader.size <= max(acknowledged) + 5
+
+
+def test_nobody_else_can_listen_there(tmp_path) -> None:
+    with service(tmp_path) as served:
+        port = int(served.address.rpartition(":")[2])
+        ledger, _ = new_ledger(tmp_path / "second")
+        with ledger, pytest.raises(CannotOpen, match="cannot listen"), serving(ledger, Settings(port=port)):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"host": "0.0.0.0"}, "beyond-loopback"),
+        ({"host": "example.org"}, "beyond-loopback"),
+        ({"host": "0.0.0.0", "beyond_loopback": True}, "no-api-key"),
+    ],
+)
+def test_it_stays_on_this_machine_unless_told(tmp_path, settings: dict, reason: str) -> None:
+    ledger, _ = new_ledger(tmp_path / "d")
+    with ledger, pytest.raises(CannotOpen) as refused, serving(ledger, Settings(port=0, **settings)):
+        pass
+    assert refused.value.reason == reason
+
+
+def test_other_machines_may_connect_where_that_was_said(tmp_path) -> None:
+    with service(
+        tmp_path, host="0.0.0.0", beyond_loopback=True, master_api_key=Secret("k"), hosts=("dna.example",)
+    ) as served:
+        served.client.base_url = served.address.replace("0.0.0.0", "127.0.0.1")
+        assert served.get("/checkpoint", host="dna.example:8420").status_code == 200
+        served.problem(served.get("/checkpoint", host="evil.example"), 421)
+        served.problem(served.post(event()), 401)
+
+
+def test_two_servers_live_side_by_side(tmp_path) -> None:
+    with service(tmp_path / "a") as one, service(tmp_path / "b") as two:
+        one.post(event(1))
+        assert [s.get("/api/health/metrics/performance").json()["appended_events"] for s in (one, two)] == [1, 0]
+        assert isinstance(one.ledger.vkey, Vkey)
+
+
+# --- settings ----------------------------------------------------------------------------------------------------------
+
+
+def test_flags_go_over_environment_over_file_over_defaults(tmp_path) -> None:
+    file = tmp_path / "dna.toml"
+    file.write_text('[service]\nport = 1\nbatch_max_size = 2\nsubscribers_max = 3\nhosts = ["a", "b"]\n')
+    environment = {"DNA_PORT": "4", "BATCH_MAX_SIZE": "5", "PATH": "/bin", "PORT": "9", "DNA_BEYOND_LOOPBACK": "true"}
+    settings = read_settings({"port": 6, "batch_max_size": None}, environment, file)
+    assert (settings.port, settings.batch_max_size, settings.subscribers_max) == (6, 5, 3)
+    assert (settings.hosts, settings.beyond_loopback, settings.host) == (("a", "b"), True, "127.0.0.1")
+    assert read_settings({}, {"DNA_HOSTS": "x, y"}).hosts == ("x", "y")
+
+
+def test_a_secret_is_read_and_never_printed() -> None:
+    settings = read_settings({}, {"MASTER_API_KEY": "hunter2"})
+    assert settings.master_api_key.reveal() == "hunter2"
+    for text in (str(settings), repr(settings), f"{settings.master_api_key}", str(described(settings))):
+        assert "hunter2" not in text
+    assert described(Settings())["master_api_key"] == "(not set)"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "toml"),
+    [
+        ({"port": "many"}, {}, ""),
+        ({}, {"DNA_PORT": "-1"}, ""),
+        ({}, {"BATCH_WINDOW_MS": "soon"}, ""),
+        ({"batch_max_size": 0}, {}, ""),
+        ({}, {}, "[service]\ncolour = 1\n"),
+        ({}, {}, "service = 1\n"),
+        ({}, {}, "[service\n"),
+    ],
+)
+def test_a_setting_that_is_wrong(tmp_path, flags: dict, environment: dict, toml: str) -> None:
+    (tmp_path / "dna.toml").write_text(toml)
+    with pytest.raises(Malformed):
+        read_settings(flags, environment, tmp_path / "dna.toml")
