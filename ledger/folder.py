@@ -61,7 +61,9 @@ def verify_folder(
 ) -> Report:
     """The whole verification of a ledger on disk, up to its lock. Raises CannotOpen where there is nothing to verify."""
     with read_folder(path) as view:
-        source = StoreSource(view.store, view.lock.read())
+        head = view.lock.read()
+        view.store.refresh()  # after the lock, so that all that it covers is seen
+        source = StoreSource(view.store, head)
         if processes < 2 or source.size <= SEGMENT_EVENTS:
             return verify(source, vkey, progress=progress, note_types=note_types, checks=checks, earlier=earlier)
         opened = (str(path), source.head)
@@ -74,6 +76,7 @@ def verify_folder(
                 progress=progress,
                 note_types=note_types,
                 checks=checks,
+                earlier=earlier,
             )
 
 

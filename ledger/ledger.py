@@ -43,8 +43,8 @@ from decision_dna.ledger.store import Batch, Store
 from decision_dna.ledger.verification import Finding, SegmentCheck, Step, fold_schedule
 from decision_dna.ledger.writer import Appended, Writer, sign_head
 from decision_dna.schemas import codec
-from decision_dna.schemas.claims import VERSION, ZEROS, Claim, check_origin, decode_claim, decode_entry
-from decision_dna.schemas.errors import CannotOpen, Conflict, LedgerError, NotFound, Refused
+from decision_dna.schemas.claims import VERSION, ZEROS, Claim, check_origin, check_times, decode_claim, decode_entry
+from decision_dna.schemas.errors import CannotOpen, Conflict, LedgerError, Malformed, NotFound, Refused
 from decision_dna.schemas.ledgering import (
     CLOCK,
     ERASURE,
@@ -165,7 +165,10 @@ class Ledger:
         return appended
 
     def append_signed(self, draft: AuthorDraft) -> Appended:
-        """Append a `ledger.*` entry that the root key (or a key that rotates itself) signed: keys, policy, clock. Raises Refused."""
+        """Append a `ledger.*` entry that the root key (or a key that rotates itself) signed: keys, policy, clock.
+
+        Raises Refused, Conflict, Malformed.
+        """
         with self.writer.turn():
             row = prepare_signed(draft, origin=self.origin)
             claim = decode_claim(row.claim)
@@ -177,11 +180,16 @@ class Ledger:
                 raise Refused(f"{claim.type}: the signature does not verify")
             if self.reader.seq_of_id(claim.id, claim.source) is not None:
                 raise Conflict(f"id {claim.id.hex()} of ledger stands already")
+            check_times(claim.occurred_at, claim.id, entry.recorded_at)
+            for cause in claim.causes:
+                if self.reader.seq_of_id(cause) is None:
+                    raise Malformed(f"cause {cause.hex()} is no earlier event")
             after = authority_after(self.writer.authority, entry, claim)
+            changed = after if after is not self.writer.authority else None
+            appended = self.writer.append_own(row, authority=changed)
             if claim.type == CLOCK:
                 self.writer.accept_clock()
-            changed = after if after is not self.writer.authority else None
-            return self.writer.append_own(row, authority=changed)
+            return appended
 
     def sign_own(self, key: SigningKey, type_name: str, payload: Payload) -> AuthorDraft:
         """A `ledger.*` claim signed by a key, ready for `append_signed`: made wherever the root key is."""

@@ -26,7 +26,7 @@ import msgspec
 
 from decision_dna.ledger import hashing, layout, merkle
 from decision_dna.ledger.admission import Admission, Duplicate, Verdict, says_the_same
-from decision_dna.ledger.authority import AuthorCounter, Authority
+from decision_dna.ledger.authority import AuthorCounter, Authority, counter_after
 from decision_dna.ledger.clock import Clock
 from decision_dna.ledger.keyring import Keyring
 from decision_dna.ledger.lock import HeadLock, Locked
@@ -265,7 +265,8 @@ class Writer:
         self._counters.update(planned.counters)
 
     def _known(self) -> "KnownLog":
-        pending = Pending(self._pending, self._locked.size) if self._tip.size > self._locked.size else None
+        locked = self._locked.size  # read once: the commit under way may end at any moment
+        pending = Pending(self._pending, locked) if self._tip.size > locked else None
         return KnownLog(self, self._store, self._reader, self._keys, pending)
 
     def _commit_planned(self, planned: Planned) -> None:
@@ -302,6 +303,9 @@ class Writer:
         except LedgerError as error:
             self._stopped = Unavailable(f"the writer has stopped: {error}")
             raise self._stopped from error
+        except BaseException as error:  # an interrupt too leaves unknown what is stored and locked
+            self._stopped = Unavailable(f"the writer has stopped: {error!r}")
+            raise
         self._locked = locked
         for listener in self._listeners:
             listener(locked)
@@ -354,8 +358,12 @@ class Writer:
         return {name.decode(): layout.decode_head(value) for name, value in self._store.scan("streams")}
 
     def _own_counter(self, row: Prepared) -> dict[bytes, AuthorCounter]:
-        """The root key (and keys that sign their own rotation) keep no counter, and that is noted too."""
-        return {row.key_id: (0, hashing.ZEROS)} if row.attestation == "author" else {}
+        """Whoever signs an entry of the ledger's own goes on with its counter. Raises Refused where the claim does not."""
+        if row.attestation != "author":
+            return {}
+        claim, before = decode_claim(row.claim), self.author_counter(row.key_id)
+        digest = hashing.claim_hash(row.claim)
+        return {row.key_id: counter_after(before, claim.author_seq, claim.author_prev, digest)}
 
     def _recorded_at(self, *, may_step: bool = False) -> int:
         """Now; never before the last. A step of the wall clock against the steady one stops appends until it is accepted."""

@@ -274,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _fail(_sentence(error), error.exit_code)
     except LedgerError as error:
-        return _fail(str(error), exit_code(error))
+        return _fail(" ".join(str(error).split()), exit_code(error))
     except OSError as error:
         return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 3)
     if code == INTERRUPTED:

@@ -131,8 +131,8 @@ def _opened(backup_at: Path) -> Iterator[Path]:
             try:
                 with tarfile.open(backup_at) as tar:
                     tar.extractall(folder, filter="data")
-            except tarfile.TarError as error:
-                raise Refused(f"{backup_at} is no backup: {error}") from None
+            except tarfile.TarError:
+                raise Refused(f"{backup_at} is no backup: it is neither a folder nor a tar file") from None
         if not (folder / "db").is_dir() or not (folder / "head").is_file():
             raise Refused(f"{backup_at} is no backup: it has no db and head")
         yield folder

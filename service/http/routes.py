@@ -191,8 +191,10 @@ def show_checkpoint(request: Asked) -> Response[bytes]:
 def show_tile(request: Asked, tile: FromPath[str]) -> Response[bytes]:
     """A tile, by exactly its path."""
     path = parse_tile_path(f"tile/{tile.removeprefix('/')}")
-    if request.scope["path"] != f"/{path}":  # the framework forgives a slash at the end; caches would keep it twice
-        raise NotFound(f"no tile is called {request.scope['path'][:80]!r}")
+    if (
+        request.scope["raw_path"] != f"/{path}".encode()
+    ):  # the framework forgives a slash at the end; caches would keep it twice
+        raise NotFound(f"no tile is called {tile[:80]!r}")
     reader = parts_of(request).ledger.reader
     level, index, width = path.level, path.index, path.width
     data = reader.bundle(index, width) if level is None else reader.tile(level, index, width)

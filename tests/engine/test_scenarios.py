@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import random
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,6 @@ from decision_dna.engine.blocks import digest
 from decision_dna.engine.detection import detect
 from decision_dna.engine.scenarios import SCENES, make_block, write_blocks
 from decision_dna.engine.watch import SourceBlock, blocks_from
-from decision_dna.schemas.errors import CannotOpen
 from decision_dna.schemas.market import Sandwich, SandwichPattern
 from tests.engine.recall import recall_table, render
 
@@ -87,7 +87,18 @@ def test_a_folder_of_made_blocks_is_read_back_with_its_truth_beside(tmp_path: Pa
     assert [truth["kind"] for truth in truths] == [truth.kind for truth in make_block(2, slot=401).truths]
 
 
-def test_without_solders_there_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "solders.keypair", None)
-    with pytest.raises(CannotOpen, match=r"decision-dna\[solana\]"):
-        make_block(1)
+WITHOUT_SOLDERS = """
+import sys
+sys.modules["solders.keypair"] = None
+from decision_dna.engine.scenarios import make_block
+from decision_dna.schemas.errors import CannotOpen
+try:
+    make_block(1)
+except CannotOpen as error:
+    print(error)
+"""
+
+
+def test_without_solders_there_is_one_clear_error() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_SOLDERS], capture_output=True, text=True, check=True)
+    assert "decision-dna[solana]" in done.stdout

@@ -52,8 +52,12 @@ class Service:
 
 @contextmanager
 def service(path: Path, **settings: Any) -> Iterator[Service]:
-    """Under the policy of `tests.ledger.samples`: source `bot` needs its author, `raw` nobody, all others the notary."""
+    """Under the policy of `tests.ledger.samples`: source `bot` needs its author, `raw` nobody, all others the notary.
+
+    Genesis and a heartbeat stand already, so that the server adds none of its own.
+    """
     ledger, clock = new_ledger(path / "d")
+    ledger.heartbeat()
     projections = [ProjectionFollower(projection) for projection in PROJECTIONS]
     with (
         ledger,

@@ -68,8 +68,8 @@ class Subscriber:
 
 
 @contextmanager
-def subscribed(served: Service, query: str = "", **headers: str) -> Iterator[Subscriber]:
-    where = urlsplit(served.address)
+def subscribed(address: str, query: str = "", **headers: str) -> Iterator[Subscriber]:
+    where = urlsplit(address)
     connection = http.client.HTTPConnection(where.hostname, where.port, timeout=SECONDS_MAX)
     connection.request("GET", f"/api/stream{query}", headers=headers)
     response = connection.getresponse()
@@ -91,7 +91,7 @@ def served(tmp_path):
 def test_what_stands_comes_first_then_what_comes_without_gap_or_repeat(served: Service) -> None:
     served.post([event(n) for n in range(700)])
     size = served.ledger.reader.size
-    with subscribed(served, "?from_seq=0") as subscriber:
+    with subscribed(served.address, "?from_seq=0") as subscriber:
         seqs, frame = subscriber.until("caught_up")
         assert seqs == list(range(size))
         assert (frame.id, frame.data) == (str(size - 1), {"size": size})
@@ -106,13 +106,13 @@ def test_what_stands_comes_first_then_what_comes_without_gap_or_repeat(served: S
 
 def test_an_event_in_the_stream_is_the_one_that_is_asked_for(served: Service) -> None:
     served.post(event(1))
-    with subscribed(served, "?from_seq=2") as subscriber:
+    with subscribed(served.address, "?from_seq=2") as subscriber:
         assert subscriber.next().data == served.get("/api/events/2").json()
 
 
 def test_without_a_seq_it_begins_now(served: Service) -> None:
     served.post(event(1))
-    with subscribed(served) as subscriber:
+    with subscribed(served.address) as subscriber:
         seqs, frame = subscriber.until("caught_up")
         assert seqs == []
         served.post(event(2))
@@ -126,7 +126,7 @@ def test_who_comes_back_goes_on_where_it_was(served: Service) -> None:
     last = ""
     while len(seen) < 600:
         headers = {"Last-Event-ID": last} if last else {}
-        with subscribed(served, "?from_seq=2", **headers) as subscriber:
+        with subscribed(served.address, "?from_seq=2", **headers) as subscriber:
             seen += subscriber.events(100)
         last = str(seen[-1])
         served.post(event(0))
@@ -137,20 +137,20 @@ def test_who_comes_back_goes_on_where_it_was(served: Service) -> None:
 def test_a_filter_gives_what_the_query_gives(served: Service, query: str) -> None:
     fill(served.ledger, served.clock, rounds=3)
     expected = [view["seq"] for view in served.get(f"/api/events?limit=1000&{query}").json()["events"]]
-    with subscribed(served, f"?from_seq=0&{query}") as subscriber:
+    with subscribed(served.address, f"?from_seq=0&{query}") as subscriber:
         seqs, frame = subscriber.until("caught_up")
         assert seqs == expected != []
         assert frame.id == str(served.ledger.reader.size - 1)
-    with subscribed(served, f"?{query}", **{"Last-Event-ID": frame.id}) as subscriber:
+    with subscribed(served.address, f"?{query}", **{"Last-Event-ID": frame.id}) as subscriber:
         assert subscriber.until("caught_up")[0] == []
 
 
 def test_many_subscribers_each_see_everything(served: Service) -> None:
     first = served.ledger.reader.size
     with (
-        subscribed(served, f"?from_seq={first}") as one,
-        subscribed(served, f"?from_seq={first}") as two,
-        subscribed(served, f"?from_seq={first}&source=dex") as three,
+        subscribed(served.address, f"?from_seq={first}") as one,
+        subscribed(served.address, f"?from_seq={first}") as two,
+        subscribed(served.address, f"?from_seq={first}&source=dex") as three,
     ):
         for number in range(30):
             served.post([event(number), event(number, source="raw")])
@@ -161,17 +161,17 @@ def test_many_subscribers_each_see_everything(served: Service) -> None:
 def test_a_slow_reader_falls_behind_in_the_log_and_holds_nobody_up(served: Service) -> None:
     """It asks, reads nothing while far more than any buffer holds is appended, and then still gets all of it."""
     first, text = served.ledger.reader.size, "x" * 20_000
-    with subscribed(served, f"?from_seq={first}") as slow:
+    with subscribed(served.address, f"?from_seq={first}") as slow:
         for number in range(10):
             answer = served.post([event(number, payload={"text": text}) for _ in range(100)])
             assert answer.status_code == 201
-        with subscribed(served, f"?from_seq={first}") as quick:
+        with subscribed(served.address, f"?from_seq={first}") as quick:
             assert quick.events(1000) == list(range(first, first + 1000))
         assert slow.events(1000) == list(range(first, first + 1000))
 
 
 def test_silence_is_broken_by_comments(tmp_path) -> None:
-    with service(tmp_path, ping_seconds=0.05) as served, subscribed(served) as subscriber:
+    with service(tmp_path, ping_seconds=0.05) as served, subscribed(served.address) as subscriber:
         subscriber.until("checkpoint")
         line = subscriber.response.readline()
         assert line == b": still here\n"
@@ -181,7 +181,7 @@ def test_silence_is_broken_by_comments(tmp_path) -> None:
 
 def test_a_subscriber_that_went_away_is_forgotten(tmp_path) -> None:
     with service(tmp_path, subscribers_max=1) as served:
-        with subscribed(served) as subscriber:
+        with subscribed(served.address) as subscriber:
             subscriber.until("caught_up")
             problem = served.problem(served.get("/api/stream"), 503)
             assert "subscriptions" in problem.detail
@@ -189,7 +189,7 @@ def test_a_subscriber_that_went_away_is_forgotten(tmp_path) -> None:
         figures = served.get("/api/health/metrics/performance").json()
         while figures["subscribers"]:  # the server hears of it in its own time
             figures = served.get("/api/health/metrics/performance").json()
-        with subscribed(served) as subscriber:
+        with subscribed(served.address) as subscriber:
             subscriber.until("caught_up")
 
 
