@@ -18,6 +18,8 @@ import msgspec
 
 from decision_dna.ledger import layout
 from decision_dna.ledger.merkle import HASH_BYTES, TILE_WIDTH
+from decision_dna.ledger.notes import Vkey
+from decision_dna.ledger.receipts import check_batch_receipt
 from decision_dna.ledger.tilepath import TilePath
 from decision_dna.schemas import errors
 from decision_dna.schemas.claims import ENTRY_BYTES_MAX
@@ -116,8 +118,11 @@ class RemoteLog:
         """The evidence file of an event, for `evidence.check_evidence`. Raises NotFound, Unavailable."""
         return self._get(f"/api/events/{quote(name, safe='')}/evidence", EVIDENCE_BYTES_MAX)
 
-    def submit(self, submissions: Sequence[Mapping[str, Any]], *, atomic: bool = False) -> BatchReceipt:
-        """Append submissions (as JSON has them), with their receipt; refused ones are problems in their places.
+    def submit(
+        self, submissions: Sequence[Mapping[str, Any]], *, atomic: bool = False, vkeys: Sequence[Vkey] = ()
+    ) -> BatchReceipt:
+        """Append submissions (as JSON has them), with their receipt; refused ones are problems in their places. With `vkeys`,
+        the receipt is checked before it is given (ProofRejected).
 
         Tried again, after a pause, where the service is busy or does not answer; but only if each one has an id or is a
         signed claim: then a second arrival is recognised, and nothing stands twice. Raises the service's error, Unavailable.
@@ -130,13 +135,17 @@ class RemoteLog:
         while True:
             try:
                 answer = self._request("POST", path, ANSWER_BYTES_MAX, content=body, headers=headers)
-                return self._decoded(BatchReceipt, answer)
+                break
             except (Busy, Unavailable):
                 tries -= 1
                 if tries == 0:
                     raise
             self._pause(pause)
             pause *= 2
+        receipt = self._decoded(BatchReceipt, answer)
+        if vkeys:
+            check_batch_receipt(receipt, vkeys)
+        return receipt
 
     # --- asking ----------------------------------------------------------------------------------------------------
 

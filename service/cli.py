@@ -8,6 +8,7 @@ chain. Every error that may leave the system ends here, as one sentence on stder
 (130, as shells have it, where somebody pressed Ctrl-C.)
 """
 
+import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -267,6 +268,8 @@ def _dna(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code. Errors are one sentence on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # whoever reads a pipe sees each line when it is said
     app = _typer(cls=_LazyGroup, no_args_is_help=True, context_settings=_TYPER_OPTIONS)
     app.callback()(_dna)
     try:
@@ -274,7 +277,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _fail(_sentence(error), error.exit_code)
     except LedgerError as error:
-        return _fail(" ".join(str(error).split()), exit_code(error))
+        from decision_dna.service.commands.terminal import printable
+
+        return _fail(printable(" ".join(str(error).split())), exit_code(error))
     except OSError as error:
         return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 3)
     if code == INTERRUPTED:

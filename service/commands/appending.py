@@ -10,7 +10,9 @@ from typing import Annotated, BinaryIO, NamedTuple
 import msgspec
 import typer
 
+from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.plan import AuthorDraft, Draft
+from decision_dna.ledger.receipts import check_batch_receipt
 from decision_dna.ledger.writer import Placed
 from decision_dna.schemas.errors import BadInput, Conflict, LedgerError, Refused, TooLarge, http_status
 from decision_dna.schemas.receipts import BatchReceipt, Problem
@@ -18,7 +20,17 @@ from decision_dna.schemas.submissions import BODY_BYTES_MAX, Body, decode_json
 from decision_dna.schemas.texts import time_text
 from decision_dna.service.commands.places import RootKey, is_address, read_root_key, written
 from decision_dna.service.commands.remote import Service
-from decision_dna.service.commands.terminal import Dir, EventName, Json, Place, complain, progress, write, write_json
+from decision_dna.service.commands.terminal import (
+    Dir,
+    EventName,
+    Json,
+    Place,
+    complain,
+    parse_vkey,
+    progress,
+    write,
+    write_json,
+)
 from decision_dna.service.ingest import drafts_of
 from decision_dna.service.receipts import batch_receipt
 
@@ -43,6 +55,10 @@ def append(
     file: Annotated[str, typer.Argument(metavar="FILE", help="NDJSON submissions; `-` is standard input.")],
     principal: Annotated[str, typer.Option("--principal", help="Whom the notary names for claims it signs.")] = "local",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Report lines that are refused, and go on.")] = False,
+    key: Annotated[
+        Vkey | None,
+        typer.Option("--key", metavar="VKEY", parser=parse_vkey, help="Check each receipt against this key."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Append events from NDJSON, each acknowledged with its place.
@@ -59,7 +75,7 @@ def append(
     with _opened(file) as source, _sink(place, principal) as sink, progress("append", shown=not json) as bar:
         lines = _lines(source)
         while batch := list(islice(lines, BATCH_LINES)):
-            if not _append_batch(sink, batch, count, skip_bad=skip_bad, json=json):
+            if not _append_batch(sink, batch, count, key, skip_bad=skip_bad, json=json):
                 break
             bar(count.appended + count.present, None)
     if not json:
@@ -118,8 +134,10 @@ def _said(text: bytes) -> Draft | AuthorDraft | LedgerError:
         return error
 
 
-def _append_batch(sink: Sink, batch: list[Line], count: _Counts, *, skip_bad: bool, json: bool) -> bool:
-    """Append and acknowledge; False where a refusal ends it."""
+def _append_batch(
+    sink: Sink, batch: list[Line], count: _Counts, key: Vkey | None, *, skip_bad: bool, json: bool
+) -> bool:
+    """Append and acknowledge; False where a refusal ends it. Raises ProofRejected for a receipt that does not hold."""
     bad = [(line.number, str(line.said)) for line in batch if isinstance(line.said, LedgerError)]
     if bad and not skip_bad:
         _refuse(bad[:1], count)
@@ -135,6 +153,8 @@ def _append_batch(sink: Sink, batch: list[Line], count: _Counts, *, skip_bad: bo
         reason = str(error).removeprefix(WITH_THE_REST)
         complain(f"lines {good[0].number} to {good[-1].number}: {reason}")
         return False
+    if key is not None:
+        check_batch_receipt(receipt, [key])
     outcomes = list(zip([line.number for line in good], receipt.outcomes, strict=True))
     refused = [(number, outcome.detail) for number, outcome in outcomes if isinstance(outcome, Problem)]
     if refused and not skip_bad:

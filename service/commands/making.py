@@ -10,7 +10,7 @@ import typer
 from decision_dna.ledger.authority import check_policy
 from decision_dna.ledger.ledger import DEFAULT_POLICY, create
 from decision_dna.ledger.notes import note_of
-from decision_dna.schemas.errors import LedgerError, Malformed
+from decision_dna.schemas.errors import Conflict, LedgerError, Malformed
 from decision_dna.schemas.ledgering import Policy, SuccessorOf
 from decision_dna.schemas.texts import hex_bytes
 from decision_dna.service.commands.places import fixed_view
@@ -57,9 +57,12 @@ def init(
     DIR must be empty or absent. DIR.vkey is what verifiers pin: publish it. Move DIR/keys/root.key to a place offline:
     it signs nothing but changes of keys and policy.
     """
+    vkey_file = directory.with_name(directory.name + ".vkey")
+    if vkey_file.exists():
+        raise Conflict(f"{vkey_file} exists, and verifiers may have pinned it: move it away, or choose another folder")
     rules = DEFAULT_POLICY if policy is None else read_policy(policy)
     vkey = create(directory, origin, policy=rules, successor_of=None if successor is None else _last_head(successor))
-    root_key, vkey_file = directory / "keys" / "root.key", directory.with_name(directory.name + ".vkey")
+    root_key = directory / "keys" / "root.key"
     if json:
         facts = {"directory": str(directory), "origin": origin, "vkey": str(vkey), "vkey_file": str(vkey_file)}
         write_json({**facts, "root_key_file": str(root_key)})

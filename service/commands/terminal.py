@@ -43,13 +43,20 @@ def write_json(value: object) -> None:
 
 def write(text: str) -> None:
     """One line for people."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text) + "\n")
+
+
+def printable(text: str) -> str:
+    """What others wrote must not steer the reader's terminal: control and direction characters are shown by their names."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def complain(text: str) -> None:
     """One line on stderr."""
     sys.stdout.flush()
-    sys.stderr.write(f"dna: {text}\n")
+    sys.stderr.write(f"dna: {printable(text)}\n")
 
 
 def write_facts(facts: Sequence[tuple[str, object]]) -> None:
@@ -61,7 +68,7 @@ def write_facts(facts: Sequence[tuple[str, object]]) -> None:
 
 def write_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table; on a terminal with rules, elsewhere as aligned text, never cut."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _rich_table(columns, cells)
         return

@@ -121,4 +121,5 @@ def write_report(report: Report) -> None:
             ("step", "seq", "finding"), [(f.step, "" if f.seq is None else f.seq, f.text) for f in report.findings]
         )
     write_table(("verdict", "result"), sorted(report.verdicts.items()))
-    write("IT HOLDS" if report.holds else "IT DOES NOT HOLD")
+    whose = "" if report.pinned else ", but nothing says whose log it is: give --key"
+    write(f"IT HOLDS{whose}" if report.holds else "IT DOES NOT HOLD")

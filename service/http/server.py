@@ -10,7 +10,7 @@ import contextlib
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
 from typing import Any
 
 import uvicorn
@@ -24,7 +24,7 @@ from decision_dna.service.settings import Settings, check_settings
 
 BACKLOG = 2048
 # A commit needs the interpreter several times for a moment: with the default of 5 ms it would wait for it longest of all.
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.001
 
 
 class _Server(uvicorn.Server):
@@ -45,10 +45,10 @@ async def serve(
     settings: Settings,
     *,
     ready: Callable[[str], None],
-    stop: asyncio.Event | None = None,
+    stop: Future[None] | None = None,
     projections: Sequence[ProjectionFollower] = (),
 ) -> None:
-    """Serve until a signal, or until `stop` is set; `ready` is told the address. Raises CannotOpen where it can't be bound."""
+    """Serve until a signal, or until `stop` is done; `ready` is told the address. Raises CannotOpen where it can't be bound."""
     check_settings(settings)
     listener = _listen(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -64,8 +64,8 @@ async def serve(
                     stopping.cancel()
 
 
-async def _stop(server: uvicorn.Server, stop: asyncio.Event) -> None:
-    await stop.wait()
+async def _stop(server: uvicorn.Server, stop: Future[None]) -> None:
+    await asyncio.wrap_future(stop)
     server.should_exit = True
 
 
@@ -95,11 +95,16 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def run(
-    ledger: Ledger, settings: Settings, *, ready: Callable[[str], None], projections: Sequence[ProjectionFollower] = ()
+    ledger: Ledger,
+    settings: Settings,
+    *,
+    ready: Callable[[str], None],
+    stop: Future[None] | None = None,
+    projections: Sequence[ProjectionFollower] = (),
 ) -> None:
-    """Serve in this thread until a signal: what a command does."""
+    """Serve in this thread, on a loop of its own: what a command does."""
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        runner.run(serve(ledger, settings, ready=ready, projections=projections))
+        runner.run(serve(ledger, settings, ready=ready, stop=stop, projections=projections))
 
 
 @contextlib.contextmanager
@@ -107,18 +112,17 @@ def serving(ledger: Ledger, settings: Settings, projections: Sequence[Projection
     """A server in a thread of its own, for as long as the context lasts; gives its address. For programs that have other
     things to do. Raises what made it fail."""
     address: Future[str] = Future()
-    with ThreadPoolExecutor(1, thread_name_prefix="server") as thread, asyncio.Runner(loop_factory=_new_loop) as runner:
-        stop, loop = asyncio.Event(), runner.get_loop()
-        ended = thread.submit(
-            runner.run, serve(ledger, settings, ready=address.set_result, stop=stop, projections=projections)
-        )
+    stop: Future[None] = Future()
+    with ThreadPoolExecutor(1, thread_name_prefix="server") as thread:
+        ended = thread.submit(run, ledger, settings, ready=address.set_result, stop=stop, projections=projections)
         either: list[Future[Any]] = [address, ended]
         wait(either, return_when=FIRST_COMPLETED)
         try:
             if address.done():
                 yield address.result()
         finally:
-            loop.call_soon_threadsafe(stop.set)
+            with contextlib.suppress(InvalidStateError):  # it ended by itself
+                stop.set_result(None)
             ended.result()
 
 

@@ -2,7 +2,12 @@
 
 import io
 import json
-from contextlib import redirect_stderr, redirect_stdout
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +48,57 @@ def done(*arguments: object) -> Said:
     said = dna(*arguments)
     assert (said.code, said.err) == (0, ""), said
     return said
+
+
+class Process:
+    """A command in a process of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+
+    def says(self, wanted: str) -> str:
+        """Read on to the line that holds this; it must come."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if wanted in line:
+                return line
+        raise AssertionError(f"it ended without {wanted!r}: {self.ended()}")
+
+    def hears(self, text: str) -> None:
+        """Write to its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
+
+    def ends(self, by: int) -> tuple[int, str]:
+        """Exit code and stderr after a signal."""
+        os.kill(self.process.pid, by)
+        return self.ended()
+
+    def ended(self) -> tuple[int, str]:
+        """Exit code and stderr."""
+        _, err = self.process.communicate()
+        return self.process.returncode, err
+
+
+CODE = "import sys; from decision_dna.service.cli import main; sys.exit(main(sys.argv[1:]))"
+HANGS_SECONDS = 120.0
+"""After so long a process that says nothing is ended, so that a broken command fails its test and not the whole run."""
+
+
+@contextmanager
+def started(*arguments: object, environment: Mapping[str, str] | None = None) -> Iterator[Process]:
+    """A command in a process of its own, which does not outlive the test."""
+    command = [sys.executable, "-c", CODE, *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        watchdog = threading.Timer(HANGS_SECONDS, process.kill)
+        watchdog.start()
+        try:
+            yield Process(process)
+        finally:
+            watchdog.cancel()
+            process.kill()
 
 
 def is_one_sentence(text: str) -> bool:

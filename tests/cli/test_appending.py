@@ -2,6 +2,8 @@
 
 import base64
 import json
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,7 @@ from decision_dna.schemas.payloads import PAYLOAD_BYTES_MAX, payload_from_json
 from decision_dna.schemas.receipts import BatchReceipt
 from decision_dna.schemas.texts import id_bytes
 from tests.cli.calling import (
+    CODE,
     IDS,
     ORIGIN,
     dna,
@@ -27,6 +30,7 @@ from tests.cli.calling import (
     is_one_sentence,
     new_ledger,
     size_of,
+    started,
     submission,
     vkey_of,
     write_lines,
@@ -69,6 +73,15 @@ def test_init_refuses_a_folder_that_has_something(ledger: Path) -> None:
     assert said.code == 1
     assert is_one_sentence(said.err)
     assert size_of(ledger) == 4
+
+
+def test_init_does_not_overwrite_what_verifiers_pinned(ledger: Path) -> None:
+    key = vkey_of(ledger)
+    shutil.rmtree(ledger)
+    said = dna("init", ledger, "--origin", ORIGIN)
+    assert (said.code, is_one_sentence(said.err)) == (1, True)
+    assert vkey_of(ledger) == key
+    assert not ledger.exists()
 
 
 POLICIES = [
@@ -129,13 +142,19 @@ def test_append_again_appends_nothing(ledger: Path, tmp_path: Path) -> None:
 
 
 def test_append_reads_standard_input(ledger: Path) -> None:
-    line = json.dumps(submission(50)).encode() + b"\n\n"
-    code = "import sys; from decision_dna.service.cli import main; sys.exit(main(sys.argv[1:]))"
-    ran = subprocess.run(
-        [sys.executable, "-c", code, "append", str(ledger), "-"], input=line, capture_output=True, check=False
-    )
-    assert (ran.returncode, ran.stderr) == (0, b"")
-    assert ran.stdout == b"1 appended, 0 were there already, 0 refused\n"
+    line = json.dumps(submission(50)) + "\n\n"
+    command = [sys.executable, "-c", CODE, "append", str(ledger), "-"]
+    ran = subprocess.run(command, input=line, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == "1 appended, 0 were there already, 0 refused\n"
+
+
+def test_an_interrupted_append_keeps_what_it_acknowledged(ledger: Path) -> None:
+    with started("append", ledger, "-", "--json") as appending:
+        appending.hears('{"type": "x.seen", "source": "many", "payload": {}}\n' * 1001)
+        assert msgspec.json.decode(appending.says("receipt"), type=BatchReceipt).count == 1000
+        assert appending.ends(signal.SIGINT) == (130, "dna: interrupted\n")
+    assert size_of(ledger) == 1004
 
 
 def test_append_names_whom_the_notary_speaks_for(ledger: Path, tmp_path: Path) -> None:

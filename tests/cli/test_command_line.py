@@ -1,15 +1,18 @@
 """The command line as a whole: help, what is loaded, usage errors."""
 
 import inspect
+import os
+import pty
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from decision_dna.schemas import errors
 from decision_dna.service.cli import COMMANDS, Command, commands, exit_code
-from tests.cli.calling import dna, done, is_one_sentence
+from tests.cli.calling import dna, done, is_one_sentence, new_ledger, submission, write_lines
 
 ALL = dict(commands())
 
@@ -132,3 +135,35 @@ def test_where_there_is_no_ledger_every_command_says_so(name: str, tmp_path) -> 
 def test_the_table_is_of_commands() -> None:
     assert all(isinstance(command, Command) for command in ALL.values())
     assert len(ALL) >= 25
+
+
+def test_on_a_terminal_there_are_tables_and_elsewhere_plain_text(tmp_path: Path) -> None:
+    path = new_ledger(tmp_path, 1)
+    assert "┃" not in done("query", path).out
+    code = "import sys; from decision_dna.service.cli import main; sys.exit(main(sys.argv[1:]))"
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", code, "query", str(path)], stdout=theirs, stderr=theirs) as query:
+        os.close(theirs)
+        seen = b""
+        while chunk := read_or_end(ours):
+            seen += chunk
+    os.close(ours)
+    assert query.returncode == 0
+    assert "┃" in seen.decode()
+
+
+def read_or_end(terminal: int) -> bytes:
+    """A terminal whose other side is closed ends with an error."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
+
+
+def test_what_others_wrote_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    path = new_ledger(tmp_path)
+    done("append", path, write_lines(tmp_path / "e.ndjson", submission(1, subject="a\u009b2Jb\u202ec")))
+    for command in (("show", path, 1), ("query", path), ("tail", path), ("lineage", path, 1)):
+        said = done(*command).out
+        assert "a\\x9b2Jb\\u202ec" in said
+        assert said.replace("\n", "").isprintable()

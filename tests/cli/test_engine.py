@@ -11,10 +11,8 @@ import pytest
 
 from decision_dna.engine.scenarios import make_block, write_blocks
 from decision_dna.service.run import MADE_BLOCKS
-from tests.cli.calling import dna, done, is_one_sentence, new_ledger, size_of, vkey_of
+from tests.cli.calling import CODE, dna, done, is_one_sentence, new_ledger, size_of, started, vkey_of
 from tests.data import shared
-
-CODE = "import sys; from decision_dna.service.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +60,13 @@ def test_a_file_that_is_no_block_is_said_in_the_log(tmp_path: Path) -> None:
 def test_watch_follows_a_folder(tmp_path: Path) -> None:
     path, folder = new_ledger(tmp_path), tmp_path / "blocks"
     folder.mkdir()
-    command = [sys.executable, "-u", "-c", CODE, "watch", str(path), str(folder), "--follow", "--json"]
     (folder / "slot_1.json").write_bytes(make_block(1, slot=1).answer)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
-        assert watch.stdout is not None
-        assert '"slot":1,' in watch.stdout.readline()
+    with started("watch", path, folder, "--follow", "--json") as watch:
+        watch.says('"slot":1,')
         (folder / "part").write_bytes(make_block(2, slot=2).answer)
         (folder / "part").rename(folder / "slot_2.json")
-        assert '"slot":2,' in watch.stdout.readline()
-        os.kill(watch.pid, signal.SIGINT)
-        assert (watch.wait(), watch.stderr.read() if watch.stderr else "") == (0, "")
+        watch.says('"slot":2,')
+        assert watch.ends(signal.SIGINT) == (0, "")
 
 
 def test_the_recorded_block_gives_its_three_arbitrages(tmp_path: Path) -> None:
@@ -119,25 +114,18 @@ def test_without_the_anchor_key_nothing_is_anchored(watched: Path, tmp_path: Pat
 
 
 def test_anchor_run_anchors_what_is_due(watched: Path) -> None:
-    command = [sys.executable, "-u", "-c", CODE, "anchor", "run", str(watched), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as anchoring:
-        assert anchoring.stdout is not None
-        assert '"n":0,' in anchoring.stdout.readline()
-        os.kill(anchoring.pid, signal.SIGINT)
-        assert (anchoring.wait(), anchoring.stderr.read() if anchoring.stderr else "") == (0, "")
+    with started("anchor", "run", watched, "--json") as anchoring:
+        anchoring.says('"n":0,')
+        assert anchoring.ends(signal.SIGINT) == (0, "")
     assert len(done("anchor", "list", watched, "--json").json) == 1
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_serve_answers_until_it_is_told_to_stop(stop: signal.Signals, watched: Path) -> None:
-    command = [sys.executable, "-u", "-c", CODE, "serve", str(watched), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        said = server.stdout.readline()
-        assert said.startswith("serving at http://127.0.0.1:")
+    with started("serve", watched, "--port", 0) as server:
+        said = server.says("serving at http://127.0.0.1:")
         assert done("status", said.split()[-1], "--json").json["status"] == "ready"
-        os.kill(server.pid, stop)
-        assert (server.wait(), server.stderr.read() if server.stderr else "") == (0, "")
+        assert server.ends(stop) == (0, "")
     assert done("verify", watched, "--key", vkey_of(watched)).out.endswith("IT HOLDS\n")
 
 
@@ -180,23 +168,12 @@ def test_run_takes_the_blocks_that_it_is_given(tmp_path: Path, blocks: Path) -> 
 def test_run_goes_on_until_it_is_told_to_stop(tmp_path: Path, blocks: Path) -> None:
     mine = tmp_path / "blocks"
     shutil.copytree(blocks, mine)
-    command = [sys.executable, "-u", "-c", CODE, "run", str(tmp_path / "l"), "--blocks", str(mine), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        until(running.stdout, '"holds":true')
+    with started("run", tmp_path / "l", "--blocks", mine, "--json") as running:
+        running.says('"holds":true')
         (mine / "slot_9.json").write_bytes(make_block(9, slot=9).answer)
-        until(running.stdout, '"slot":9,')
-        os.kill(running.pid, signal.SIGTERM)
-        assert (running.wait(), running.stderr.read() if running.stderr else "") == (0, "")
+        running.says('"slot":9,')
+        assert running.ends(signal.SIGTERM) == (0, "")
     assert done("verify", tmp_path / "l", "--key", vkey_of(tmp_path / "l")).out.endswith("IT HOLDS\n")
-
-
-def until(lines: object, wanted: str) -> None:
-    """Read on to the line that says so."""
-    for line in lines:  # type: ignore[attr-defined]
-        if wanted in line:
-            return
-    pytest.fail(f"it ended without {wanted}")
 
 
 def test_run_says_why_it_can_not(tmp_path: Path, blocks: Path) -> None:

@@ -53,7 +53,9 @@ def test_a_rotated_key_is_used_from_then_on(purpose: str, ledger: Path, tmp_path
 def test_an_overlap_has_both_keys_sign(ledger: Path) -> None:
     done("keys", "rotate", ledger, "log", "--overlap", 10)
     assert len(keys_of(ledger)["log"]) == 2
+    files = sorted((ledger / "keys").iterdir())
     assert dna("keys", "rotate", ledger, "notary", "--overlap", 10).code == 1
+    assert sorted((ledger / "keys").iterdir()) == files
     assert holds(ledger, vkey_of(ledger))
 
 
@@ -125,8 +127,11 @@ def test_an_old_backup_is_refused_by_the_lock(ledger: Path, tmp_path: Path) -> N
 
 def test_without_a_lock_a_backup_must_be_adopted(ledger: Path, tmp_path: Path) -> None:
     done("backup", ledger, tmp_path / "b")
-    said = dna("restore", tmp_path / "b", tmp_path / "new")
-    assert (said.code, is_one_sentence(said.err)) == (1, True)
+    shutil.copytree(ledger / "keys", tmp_path / "with keys" / "keys")
+    for target in ("new", "with keys"):
+        said = dna("restore", tmp_path / "b", tmp_path / target)
+        assert (said.code, is_one_sentence(said.err)) == (1, True)
+        assert "--adopt" in said.err
     no_keys = dna("restore", tmp_path / "b", tmp_path / "new", "--adopt")
     assert (no_keys.code, is_one_sentence(no_keys.err)) == (1, True)
     assert not (tmp_path / "new" / "db").exists()

@@ -1,9 +1,6 @@
 """`dna show`, `query`, `lineage`, `tail`, `status`, `config`: the same from a folder and from a running service."""
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +9,18 @@ import pytest
 from decision_dna.ledger.ledger import open_ledger
 from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Settings
-from tests.cli.calling import IDS, ORIGIN, dna, done, is_one_sentence, new_ledger, submission, write_lines
+from tests.cli.calling import (
+    IDS,
+    ORIGIN,
+    dna,
+    done,
+    is_one_sentence,
+    new_ledger,
+    started,
+    submission,
+    vkey_of,
+    write_lines,
+)
 
 TRACE = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
 
@@ -109,16 +117,12 @@ def test_nobody_there_is_cannot_tell() -> None:
 
 def test_tail_follows_until_it_is_interrupted(tmp_path: Path) -> None:
     path = new_ledger(tmp_path, 1)
-    code = "import sys; from decision_dna.service.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-u", "-c", code, "tail", str(path), "--follow"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
-        assert tail.stdout is not None
-        assert tail.stdout.readline().startswith("0  ")
-        assert tail.stdout.readline().startswith("1  ")
+    with started("tail", path, "--follow") as tail:
+        tail.says("0  ")
+        tail.says("1  ")
         done("append", path, write_lines(tmp_path / "m.ndjson", submission(2)))
-        assert tail.stdout.readline().startswith("2  ")
-        os.kill(tail.pid, signal.SIGINT)
-        assert (tail.wait(), tail.stderr.read() if tail.stderr else "") == (0, "")
+        tail.says("2  ")
+        assert tail.ends(signal.SIGINT) == (0, "")
 
 
 def test_config_hides_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +138,7 @@ def test_config_hides_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("flags", [(), ("--skip-bad",)])
 def test_append_to_a_service(tmp_path: Path, flags: tuple[str, ...]) -> None:
     path = new_ledger(tmp_path, 2)
+    (tmp_path / "other").mkdir()
     with open_ledger(path) as ledger, serving(ledger, Settings(port=0)) as address:
         ok = write_lines(tmp_path / "ok.ndjson", submission(1), submission(2))
         assert done("append", address, ok, *flags).out == "1 appended, 1 were there already, 0 refused\n"
@@ -141,6 +146,9 @@ def test_append_to_a_service(tmp_path: Path, flags: tuple[str, ...]) -> None:
         said = dna("append", address, bad, *flags)
         assert (said.code, is_one_sentence(said.err)) == (1, True)
         assert dna("show", address, IDS[3]).code == (0 if flags else 1)
+        checked = write_lines(tmp_path / "checked.ndjson", submission(4))
+        assert dna("append", address, checked, "--key", vkey_of(new_ledger(tmp_path / "other"))).code == 1
+        assert done("append", address, checked, "--key", vkey_of(path)).out.startswith("0 appended, 1 were there")
         in_use = dna("append", path, ok)
         assert in_use.code == 1
         assert "in use" in in_use.err

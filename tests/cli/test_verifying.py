@@ -3,11 +3,16 @@
 import shutil
 from pathlib import Path
 
+import httpx
 import pytest
 
+from decision_dna.ledger import audit
 from decision_dna.ledger.cheat import LIES
 from decision_dna.ledger.ledger import open_ledger
+from decision_dna.ledger.notes import Vkey
+from decision_dna.ledger.remote import RemoteLog
 from decision_dna.service.commands.cheating import AT_START, BY_EARLIER_HEAD, lies, steps_of
+from decision_dna.service.commands.remote_source import RemoteSource
 from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Settings
 from tests.cli.calling import Said, dna, done, is_one_sentence, new_ledger, submission, vkey_of, write_lines
@@ -42,6 +47,7 @@ def test_an_honest_log_holds(honest: Path) -> None:
 def test_without_a_key_nothing_says_whose_log_it_is(honest: Path) -> None:
     said = dna("verify", honest, "--json")
     assert (said.code, said.json["verdicts"]["authenticity"]) == (0, "not pinned")
+    assert done("verify", honest).out.endswith("IT HOLDS, but nothing says whose log it is: give --key\n")
 
 
 def test_strict_tells_three_from_one_from_zero(tmp_path: Path) -> None:
@@ -137,6 +143,39 @@ def test_a_lie_is_named_over_http_too(honest: Path, tmp_path: Path) -> None:
     with open_ledger(copy) as ledger, serving(ledger, Settings(port=0)) as address:
         said = dna("verify", address, "--key", vkey_of(honest), "--json")
     assert (said.code, 4 in failed_steps(said)) == (1, True)
+
+
+class Bending(httpx.HTTPTransport):
+    """The real transport, but for one bit in each answer under a path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = super().handle_request(request)
+        if not request.url.path.startswith(self.path):
+            return answer
+        body = bytearray(answer.read())
+        body[40] ^= 1
+        return httpx.Response(answer.status_code, content=bytes(body))
+
+
+@pytest.mark.parametrize(
+    ("path", "step"), [("/tile/1/", 6), ("/tile/entries/", 2), ("/checkpoint", 7), ("/none", None)]
+)
+def test_whatever_a_service_bends_is_named(path: str, step: int | None, tmp_path: Path) -> None:
+    ledger_at = new_ledger(tmp_path)
+    many = [{"type": "x.seen", "source": "bot", "payload": {"n": number}} for number in range(600)]
+    done("append", ledger_at, write_lines(tmp_path / "many.ndjson", *many))
+    with (
+        open_ledger(ledger_at) as ledger,
+        serving(ledger, Settings(port=0)) as address,
+        RemoteLog(address, transport=Bending(path)) as log,
+    ):
+        report = audit.verify(RemoteSource(log), Vkey.parse(vkey_of(ledger_at)))
+    named = {result.step for result in report.steps if result.status == "fail"}
+    assert (step in named) if step else not named, report.findings
 
 
 def test_where_nobody_answers_nobody_can_tell(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from decision_dna.schemas.claims import ZEROS
 from tests.vectors import showing
 from tests.vectors.honest import LOGS, TRACE, seen
 from tests.vectors.lies import stranger_line
-from tests.vectors.log import KEYS, NAMES, POLICY, SECOND, Log, event_id, key_id, line, public, text, vkey
+from tests.vectors.log import KEYS, NAMES, POLICY, SECOND, Log, Row, event_id, key_id, line, public, text, vkey
 
 BASES = (
     ("little",) * 4
@@ -163,9 +163,9 @@ def flipped(data: bytes, chance: Random) -> bytes:
 
 def shuffled(data: bytes, chance: Random) -> bytes:
     """Some bytes more, fewer, or other."""
-    at = chance.randrange(len(data) + 1)
+    at = chance.choice((chance.randrange(len(data) + 1), max(0, len(data) - 1)))
     end = min(len(data), at + chance.choice((0, 1, 1, 2, 5, 40)))
-    new = chance.choice((b"", b"\x00", b"\n", b'"', b"\xc0", data[end : end + 7], chance.randbytes(3)))
+    new = chance.choice((b"", b"\x00", b"\n", b" ", b'"', b"\xc0", data[end : end + 7], chance.randbytes(3)))
     return data[:at] + new + data[end:]
 
 
@@ -204,11 +204,28 @@ def place(log: Log, chance: Random) -> int:
 # --- operators on the rows of a log --------------------------------------------------------------------------------------
 
 
+def edge_of(name: str, row: Row, chance: Random) -> Any:
+    """A value of a claim's field on either side of its rule, while the rules around it hold."""
+    recorded = row.entry["recorded_at"]
+    edges: dict[str, tuple[Any, ...]] = {
+        "id": (event_id(9, recorded + 60 * SECOND), event_id(9, recorded + 61 * SECOND), event_id(9, 0)),
+        "schema": (1, 65_535, 0, 65_536),
+        "source": ("a" * 64, "a" * 65, "Z.9_-", "a b"),
+        "subject": ("a" * 128, "a" * 129, "ü" * 64, "ü" * 65, "a\x80", "a\x7f"),
+        "type": ("x." + "a" * 62, "x." + "a" * 63, "x.9", "x.A"),
+        "occurred_at": (recorded + 60 * SECOND, recorded + 60 * SECOND + 1, 0, -1),
+        "trace": (TRACE, TRACE.upper(), TRACE[:-2] + "ff", "01" + TRACE[2:]),
+        "author_seq": (0, 1, 2),
+    }
+    return chance.choice(edges.get(name, (another(row.claim[name], chance),)))
+
+
 def claim_field(log: Log, chance: Random) -> None:
     """Another value in a claim, signed."""
     row = log.rows[place(log, chance)]
     name = chance.choice(list(row.claim))
-    row.claim[name] = another(row.claim[name], chance)
+    value = edge_of(name, row, chance) if chance.random() < 0.5 else another(row.claim[name], chance)
+    row.claim[name] = value
     if name in ("type", "source") and chance.random() < 0.7:
         row.entry["stream"] = f"{str(row.claim['type']).partition('.')[0]}/{row.claim['source']}"
     row.seal()
@@ -340,7 +357,7 @@ def say_more(log: Log, chance: Random) -> None:
     source = chance.choice(("engine-1", "raw", "bot", "bot-2", "ops", "anchor"))
     kind = chance.choice(("x.seen", "x", "engine.state", "control.pause", "route.draw_key", "anchor.confirmed"))
     fields: dict[str, Any] = {
-        "subject": chance.choice(TEXTS),
+        "subject": chance.choice(("", "pool-1", "größe", chance.choice(TEXTS))),
         "causes": causes[:3],
         "trace": chance.choice(("", TRACE)),
     }
@@ -362,8 +379,11 @@ def own_more(log: Log, chance: Random) -> None:
         log.own("clock", {"reason": chance.choice(TEXTS), "step": chance.choice(INTEGERS)})
     elif kind == 3:
         ranks = ("none", "notary", "author")
+        names = chance.sample(("bot", "raw", "bot", "a", "z", "ledger", "a b"), 2)
+        keys = [[], [], [key_id("author")], sorted(map(key_id, ("author", "author-2"))), [b"b" * 8, b"a" * 8]]
         rules: list[dict[str, Any]] = [
-            {"attestation": chance.choice(ranks), "keys": [], "source": name} for name in ("bot", "raw")
+            {"attestation": chance.choice(ranks), "keys": chance.choice(keys), "source": name}
+            for name in (sorted(names) if chance.random() < 0.8 else names)
         ]
         log.own(
             "policy",
@@ -381,9 +401,18 @@ def change_key(log: Log, chance: Random) -> None:
     new = chance.choice([name for name in NAMES if name.partition("-")[0] == purpose])
     sources = {"register": ["bot"], "revoke": []}.get(action, ["bot"] if purpose == "author" else [])
     fields: dict[str, Any] = {"sources": sources}
+    if chance.random() < 0.2:
+        odd = (
+            {"sources": ["b", "a"]},
+            {"sources": ["ledger"]},
+            {"sources": ["a b"]},
+            {"overlap": 1},
+            {"suspect_from": 1},
+        )
+        fields |= chance.choice(odd)
     if action != "register":
         fields["replaces"] = key_id(old)
-    if purpose == "log":
+    if purpose == "log" and "overlap" not in fields:
         fields["overlap"] = chance.choice((0, 0, 1, 3, 2**63 - 1))
     log.change_key(
         action, purpose, old if action == "revoke" else new, by=chance.choice(("root", "root", old)), **fields
@@ -464,19 +493,19 @@ def readable(note: bytes) -> bytes:
 
 
 def pinned(chance: Random, log: Log, *, evidence: bool = False) -> str | None:
-    """Mostly a key that is the log's; sometimes another, or none."""
+    """Mostly a key that is the log's; sometimes another, one of another name, or none."""
     if not evidence and chance.random() < 0.15:
         return None
     name = chance.choice(("root", "log", "log-2", "log-3", *KEYS) if chance.random() < 0.3 else ("root", "root", "log"))
-    return str(vkey(name, log.origin))
+    return str(vkey(name, "elsewhere.example/log" if chance.random() < 0.03 else log.origin))
 
 
 def bent_log(chance: Random, operator: str) -> Log:
     """A base with an operator's change, or two, mended."""
     log = base(chance)
     ROWS[operator](log, chance)
-    if operator not in ("entry_bytes", "entry_field") and chance.random() < 0.15:
-        ROWS[chance.choice(("say_more", "own_more", "drop", "claim_field"))](log, chance)
+    if operator not in ("entry_bytes", "entry_field") and chance.random() < 0.25:
+        ROWS[chance.choice(("say_more", "say_more", "own_more", "drop", "claim_field"))](log, chance)
     if not log.rows:
         log = base(chance)
     return mend(log, chance)
@@ -569,8 +598,7 @@ def evidence_of(log: Log, chance: Random) -> dict[str, Any]:
     beats = [seq for seq, row in enumerate(log.rows) if row.claim["type"] == "ledger.heartbeat"]
     kind = chance.choice(("event", "event", "run", "run", "absence", "fork"))
     if kind == "fork":
-        note = log.head_note(len(log.rows), keys=["log"])
-        return showing.fork(log, note, log.head_note(len(log.rows), root=ZEROS, keys=["log"]))
+        return fork_of(log, chance)
     if kind == "event" or not beats:
         seq = place(log, chance)
         after = min((beat for beat in beats if beat > seq), default=None)
@@ -579,8 +607,19 @@ def evidence_of(log: Log, chance: Random) -> dict[str, Any]:
     after = chance.choice(beats)
     named = sorted({str(row.entry["stream"]) for row in log.rows[:after]})
     if kind == "absence" or not named:
-        return showing.run(log, chance.choice(("a/a", "m/m", "x/bee2", "zz/zz")), after, seqs=[])
+        absent = chance.choice(("a/a", "m/m", "zz/zz", chance.choice(named or [""]) + "-"))
+        return showing.run(log, absent, after, seqs=[])
     return run_of(log, chance.choice(named), after, chance)
+
+
+def fork_of(log: Log, chance: Random) -> dict[str, Any]:
+    """Two heads by one key, mostly of one size and two roots."""
+    size, by = len(log.rows), [chance.choice(("root", "log", "log"))]
+    other: dict[str, Any] = chance.choice(
+        ({"root": ZEROS}, {"root": ZEROS}, {}, {"root": ZEROS, "origin": "elsewhere.example/log"})
+    )
+    second = chance.choice((size, size, max(1, size - 1)))
+    return showing.fork(log, log.head_note(size, keys=by), log.head_note(second, keys=by, **other))
 
 
 def run_of(log: Log, stream: str, after: int, chance: Random) -> dict[str, Any]:
@@ -650,23 +689,45 @@ def bent_proofs(chance: Random) -> Mutant:
 
 
 def bent_parts(chance: Random) -> Mutant:
-    """Payload, streams, run, anchor: left out, put in, or with other values."""
+    """Payload, streams, run, anchor, kind, origin: left out, put in, or with other values."""
     log = base(chance)
     value = evidence_of(log, chance)
-    part = chance.choice(("payload", "streams", "run", "anchor", "fork"))
-    if part == "anchor" and chance.random() < 0.7:
-        value["anchor"] = {
-            "memo": chance.choice(TEXTS),
-            "cluster": "x",
-            "slot": 1,
-            "block_time": 2,
-            "transaction": chance.choice(("", "AA==", "AB==", "A")),
-        }
-    elif chance.random() < 0.3:
-        value[part] = chance.choice((None, evidence_of(base(chance), chance)[part]))
-    else:
-        value[part] = another_json(value[part], chance)
-    return Mutant("evidence parts", line(value), pinned(chance, log, evidence=True), evidence=True)
+    key = pinned(chance, log, evidence=True)
+    part = chance.choice(
+        ("payload", "streams", "run", "times", "leaves", "entries", "anchor", "fork", "kind", "origin")
+    )
+    if part == "anchor":
+        anchor = {"memo": chance.choice(TEXTS), "cluster": "x", "slot": 1, "block_time": 2, "transaction": "AA=="}
+        value["anchor"] = chance.choice((anchor, anchor, another_json(anchor, chance)))
+    elif part == "origin":
+        value["origin"], key = (
+            "elsewhere.example/log",
+            str(vkey("root", chance.choice((log.origin, "elsewhere.example/log")))),
+        )
+    elif part == "times" and value["run"]:
+        after = log.rows[-1].entry["recorded_at"]
+        times = [row.entry["recorded_at"] + step for row in log.rows for step in (-1, 0, 1)]
+        value["run"][chance.choice(("from", "to"))] = chance.choice((0, after, *times))
+    elif part == "leaves" and value["streams"]:
+        other = evidence_of(log, chance)["streams"] or value["streams"]
+        value["streams"]["leaves"] = chance.choice(
+            (other["leaves"], another_list([*value["streams"]["leaves"], *other["leaves"]], chance))
+        )
+    elif part == "entries" and value["run"] and value["run"]["entries"]:
+        value["run"]["entries"] = another_list(value["run"]["entries"], chance)
+    elif part == "kind":
+        value["kind"] = chance.choice(("event", "run", "absence", "fork", "", None))
+    elif part in value:
+        other_part = evidence_of(base(chance), chance)[part]
+        value[part] = chance.choice(
+            (None, other_part, another_json(value[part], chance), another_json(value[part], chance))
+        )
+    return Mutant("evidence parts", line(plain_json(value)), key, evidence=True)
+
+
+def plain_json(value: Any) -> Any:
+    """The same with base64 for bytes, so that JSON can hold it."""
+    return json.loads(json.dumps(value, default=lambda odd: text(odd) if isinstance(odd, bytes) else repr(odd)))
 
 
 def _rows_twice() -> dict[str, Callable[[Random], Mutant]]:
@@ -687,7 +748,13 @@ OPERATORS: dict[str, Callable[[Random], Mutant]] = {
 }
 
 
+OFTEN = ("claim_field", "entry_field", "open_field", "own_more", "say_more", "signer", "heads")
+OFTENER = ("evidence parts", "evidence items", "evidence proofs")
+WEIGHTS = {name: 3 if name.removeprefix("evidence ") in OFTEN else 5 if name in OFTENER else 1 for name in OPERATORS}
+
+
 def mutant(seed: int, number: int) -> Mutant:
     """The mutant of that number: the same for the same seed, whatever came before."""
     chance = Random(seed * 1_000_003 + number)
-    return OPERATORS[chance.choice(list(OPERATORS))](chance)
+    (name,) = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
+    return OPERATORS[name](chance)

@@ -8,8 +8,7 @@ import pytest
 
 from decision_dna.ledger import merkle
 from decision_dna.ledger.evidence import check_evidence
-from decision_dna.ledger.notes import note_of, open_checkpoint
-from decision_dna.ledger.receipts import check_batch_receipt
+from decision_dna.ledger.notes import Vkey, note_of, open_checkpoint
 from decision_dna.ledger.remote import TRIES_MAX, RemoteLog
 from decision_dna.ledger.tilepath import TilePath, parse_tile_path
 from decision_dna.ledger.tlogproof import parse_proof
@@ -65,8 +64,9 @@ def test_a_partial_tile_is_found_in_the_full_one(served) -> None:
 def test_submitting_and_the_errors_of_the_service(served) -> None:
     with RemoteLog(served.address) as log:
         said = event(1, id=new_id())
-        batch = log.submit([said, event(2)])
-        check_batch_receipt(batch, [served.ledger.vkey])
+        batch = log.submit([said, event(2)], vkeys=[served.ledger.vkey])
+        with pytest.raises(ProofRejected):
+            log.submit([said], vkeys=[Vkey(served.ledger.origin, bytes(32))])
         assert log.submit([said]).outcomes == [batch.first]
         with pytest.raises(IdConflict):
             log.submit([{**said, "subject": "another"}], atomic=True)

@@ -6,6 +6,7 @@ one line of JSON for each answer, after it has it.
 
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -154,53 +155,74 @@ def fail(folder: str, step: str, action: str, error: str, first: str, last: str)
         children.append(os.fork())
         if not children[-1]:
             _COMMON["nth"] = nth
-            shim = Shim()
-            try:
-                _STEPS[step](Path(folder) / str(nth), shim, lambda nth=nth: shim.arm(nth, int(action), int(error)))
-                shim.arm(0)
-            except LedgerError as failed:
-                say(failed=type(failed).__name__, reason=getattr(failed, "reason", ""), text=str(failed))
+            _fail(_STEPS[step], Path(folder) / str(nth), Fault(nth, int(action), int(error)))
             os._exit(0)
-    for child in children:
-        os.waitpid(child, 0)
+    ended = {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
+    if not ended <= {0, -signal.SIGKILL}:
+        sys.exit(f"one ended with {ended}")
 
 
-def _commit(path: Path, shim: Shim, arm: Callable[[], None]) -> None:
+class Fault:
+    """One fault, met once `arm` was called."""
+
+    def __init__(self, nth: int, action: int, error: int) -> None:
+        self.shim, self._fault = Shim(), (nth, action, error)
+
+    def arm(self) -> None:
+        """Count from here on."""
+        self.shim.arm(*self._fault)
+
+    def tell(self, **words: object) -> None:
+        """How many calls were counted, and which one failed."""
+        say(count=self.shim.count(), name=self.shim.name(), **words)
+
+
+Step = Callable[[Path, Fault], None]
+
+
+def _fail(step: Step, path: Path, fault: Fault) -> None:
+    try:
+        step(path, fault)
+    except LedgerError as failed:
+        say(failed=type(failed).__name__, reason=getattr(failed, "reason", ""), text=str(failed))
+
+
+def _commit(path: Path, fault: Fault) -> None:
     """A commit without a fault, one with it, one after."""
     ledger = _opened_telling(path)
     for round_ in range(3):
         first = round_ * SOURCES[FAULTY]
         if round_ == 1:
-            arm()
+            fault.arm()
         try:
             acknowledge(FAULTY, first, ledger.append(drafts_of(FAULTY, range(first, first + SOURCES[FAULTY]))))
         except LedgerError as failed:
             say(failed=type(failed).__name__, text=str(failed))
         if round_ == 1:
-            say(count=shim.count(), name=shim.name(), note=ledger.reader.head().note)
+            fault.tell(note=ledger.reader.head().note)
 
 
-def _erase(path: Path, shim: Shim, arm: Callable[[], None]) -> None:
+def _erase(path: Path, fault: Fault) -> None:
     """An erasure: a commit that takes something away, and the rewriting of what held it; then a commit."""
     ledger = _opened_telling(path)
-    arm()
+    fault.arm()
     try:
         acknowledge(WARDEN, 0, ledger.erase(ERASED, "warden", "it must"))
         say(erased=ERASED)
     except LedgerError as failed:
         say(failed=type(failed).__name__, text=str(failed))
-    say(count=shim.count(), name=shim.name(), note=ledger.reader.head().note)
+    fault.tell(note=ledger.reader.head().note)
     acknowledge(FAULTY, 0, ledger.append(drafts_of(FAULTY, range(SOURCES[FAULTY]))))
 
 
-def _open(path: Path, shim: Shim, arm: Callable[[], None]) -> None:
+def _open(path: Path, fault: Fault) -> None:
     """Opening, with what it takes to bring the lock up to the store; and closing."""
-    arm()
+    fault.arm()
     try:
         with open_ledger(path, clock=ManualClock(LATER)) as ledger:
             say(note=ledger.reader.head().note)
     finally:
-        say(count=shim.count(), name=shim.name())
+        fault.tell()
 
 
 def _opened_telling(path: Path) -> Ledger:
@@ -212,11 +234,7 @@ def _opened_telling(path: Path) -> Ledger:
 
 ERASED = 2
 LATER = START + 3600 * SECOND
-_STEPS: dict[str, Callable[[Path, Shim, Callable[[], None]], None]] = {
-    "commit": _commit,
-    "erase": _erase,
-    "open": _open,
-}
+_STEPS: dict[str, Step] = {"commit": _commit, "erase": _erase, "open": _open}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import msgspec
 from decision_dna.engine.projections import DETECTIONS, ProjectionFollower, commit_state
 from decision_dna.engine.replay import check_views
 from decision_dna.ledger.audit import verify
+from decision_dna.ledger.clock import ManualClock
 from decision_dna.ledger.followers import Followers
 from decision_dna.ledger.hashing import key_id
 from decision_dna.ledger.indexes import BLOCK_EVENTS, IndexFollower, check_indexes
@@ -31,7 +32,7 @@ from decision_dna.schemas.ledgering import KEY, POLICY, KeyChange, PolicyChange
 from decision_dna.schemas.market import Arbitrage, Hop
 from tests.ledger import samples
 from tests.ledger.memory_log import keyring
-from tests.ledger.samples import ORIGIN, SECOND, ManualClock, draft, fill
+from tests.ledger.samples import ORIGIN, SECOND, draft, fill
 
 NODE_EVENTS = 256
 LOCK_PARTS = ("origin", "size", "root", "note")
@@ -72,7 +73,11 @@ class Held(msgspec.Struct):
         return ""
 
     def named_in_log(self) -> str:
-        """What is said of the log's own families."""
+        """What the verification finds in the log's own families."""
+        return self.report_of(self.head)
+
+    def named_in_meta(self) -> str:
+        """Of a tip that lies past the lock the next start decides: the verification leaves it to that."""
         return self.report_of(self.head) or self.refusal_of(self.head)
 
     def named_in_views(self) -> str:

@@ -45,7 +45,7 @@ def items(log: Log, named: Sequence[tuple[str, int]], note: bytes | None = None)
 
 def roles(log: Log, event: int | None, before: int | None, after: int | None) -> list[tuple[str, int]]:
     """Genesis, all keys and policies, and what is shown, in the order of the format."""
-    kinds = [(ROLE_OF.get(row.claim["type"]), seq) for seq, row in enumerate(log.rows)]
+    kinds = [(ROLE_OF.get(str(row.claim["type"])), seq) for seq, row in enumerate(log.rows)]
     named = [(role, seq) for wanted in ROLE_OF.values() for role, seq in kinds if role == wanted]
     shown = (("heartbeat_before", before), ("event", event), ("heartbeat_after", after))
     return [*named, *((role, seq) for role, seq in shown if seq is not None)]

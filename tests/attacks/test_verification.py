@@ -1,0 +1,191 @@
+"""Logs and files that verification accepts, or shows as more than they are."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from decision_dna.ledger import hashing, layout
+from decision_dna.ledger.audit import freshness, verify
+from decision_dna.ledger.authority import Authority
+from decision_dna.ledger.cheat import Copy
+from decision_dna.ledger.evidence import Around, check_evidence, leaves_before, prove_event, prove_run
+from decision_dna.ledger.folder import read_folder, verify_folder
+from decision_dna.ledger.ledger import open_ledger
+from decision_dna.ledger.lock import Locked
+from decision_dna.ledger.memory import MemoryStore
+from decision_dna.ledger.rocks import RocksStore
+from decision_dna.ledger.sources import ExportSource, StoreSource
+from decision_dna.ledger.verification import AuthorityEntry, fold_schedule
+from decision_dna.schemas import codec
+from decision_dna.schemas.evidence import AnchorGiven
+from decision_dna.schemas.ledgering import ERASURE, GENESIS, HEARTBEAT, KEY, POLICY, Erasure, Genesis, KeyChange
+from tests.attacks.samples import add_own, export_of, honest, vkey_of
+from tests.ledger.samples import AUTHOR, ORIGIN, START, Author, new_ledger, register
+
+
+def test_an_erasure_is_held_against_its_target_wherever_that_lies_in_its_run(tmp_path: Path) -> None:
+    path = honest(tmp_path / "d")
+    copy = Copy(path)
+    at = copy.last(lambda row: row.claim.type == ERASURE)
+    starts = {start for first, end in copy._commits() for start, _ in layout.run_bounds(first, end - first)}
+    target = next(seq for seq in range(4, at) if seq not in starts and isinstance(copy.rows[seq].payload, bytes))
+    added = add_own(copy, at, Erasure(id=bytes(16), seq=target, who="x", why="the id of no event"))
+    copy.relink(added)
+    copy.sign_heads()
+    copy.write(path, tmp_path / "lie")
+    assert not verify(ExportSource(export_of(tmp_path / "lie")), vkey_of(path)).holds
+    assert not verify_folder(tmp_path / "lie", vkey_of(path)).holds
+
+
+def test_a_tip_past_the_lock_hides_nothing(tmp_path: Path) -> None:
+    """One row of `meta` switches `check_stored` off: families may then say anything."""
+    path = honest(tmp_path / "d")
+    with RocksStore.open(str(path / "db"), create=False) as store:
+        tip = layout.decode_tip(store.get("meta", layout.TIP_KEY) or b"")
+        batch = store.batch()
+        batch.put("meta", layout.TIP_KEY, codec.encode(msgspec.structs.replace(tip, size=tip.size + 1)))
+        batch.put("streams", b"control/ops", codec.encode((7, bytes(32))))
+        store.write(batch, durable=True)
+    assert not verify_folder(path, vkey_of(path)).holds
+
+
+def test_a_cause_is_no_event_because_the_id_index_says_so(tmp_path: Path) -> None:
+    path = honest(tmp_path / "d")
+    ghost = bytes.fromhex("019901990199799989998999999999aa")
+    copy = Copy(path)
+    at = copy.last(lambda row: row.entry.attestation == "notary" and isinstance(row.payload, bytes))
+    copy.change_claim(at, causes=(ghost,))
+    copy.attest(at)
+    copy.relink(at)
+    copy.sign_heads()
+    copy.write(path, tmp_path / "lie")
+    with RocksStore.open(str(tmp_path / "lie" / "db"), create=False) as store:
+        tip = layout.decode_tip(store.get("meta", layout.TIP_KEY) or b"")
+        batch = store.batch()
+        batch.put("meta", layout.TIP_KEY, codec.encode(msgspec.structs.replace(tip, size=tip.size + 1)))
+        batch.put("ids", ghost + b"zz", bytes(8))
+        store.write(batch, durable=True)
+    assert not verify_folder(tmp_path / "lie", vkey_of(path)).holds
+
+
+def test_a_true_checkpoint_over_invented_entries_pins_nothing(tmp_path: Path) -> None:
+    """A stranger's log whose genesis names the victim's log key, under a head that the victim signed over other entries."""
+    path = honest(tmp_path / "d")
+    victim = Copy(path)
+    ledger, _ = new_ledger(tmp_path / "other")
+    with ledger:
+        while ledger.reader.size < victim.heads[-1][0]:
+            ledger.heartbeat()
+    copy = Copy(tmp_path / "other")
+    genesis = msgspec.msgpack.decode(copy.rows[0].entry.open, type=Genesis)
+    log_key = victim.keys.of_purpose("log")[0].public
+    copy.reopen(0, codec.encode(msgspec.structs.replace(genesis, log_key=log_key)))
+    signature = copy.keys.of_purpose("root")[0].sign(hashing.author_message(copy.rows[0].entry.claim))
+    copy.rows[0].entry = msgspec.structs.replace(copy.rows[0].entry, signature=signature)
+    copy.relink(0)
+    copy.heads = [victim.heads[-1]]
+    copy.write(tmp_path / "other", tmp_path / "lie")
+    report = verify_folder(tmp_path / "lie", vkey_of(path))
+    assert (report.pinned, report.verdicts["authenticity"] == "pass") == (False, False)
+
+
+def test_a_lost_run_in_a_full_segment_is_a_finding() -> None:
+    store, size = MemoryStore(), 65_536 + 64
+    batch = store.batch()
+    for first in [0, *range(64, size, 32)]:
+        batch.put("entries", layout.seq_key(first), layout.join_entries([b"\xc0"] * 32))
+        batch.put("payloads", layout.seq_key(first), codec.encode([None] * 32))
+    store.write(batch, durable=True)
+    assert not verify(StoreSource(store, Locked(ORIGIN, size, bytes(32), "")), None).holds
+
+
+def test_a_damaged_lock_and_a_stray_key_do_not_make_a_walk_without_end() -> None:
+    store = MemoryStore()
+    batch = store.batch()
+    batch.put("entries", layout.seq_key(0), layout.join_entries([b"\xc0"]))
+    batch.put("entries", b"\xfe" * 8, layout.join_entries([b"\xc0"]))
+    store.write(batch, durable=True)
+    assert StoreSource(store, Locked(ORIGIN, 2**62, bytes(32), "")).size <= 64
+
+
+@pytest.mark.parametrize("stream", ["x/engine-1 ", "x/engine-1\u200b", "x/\u0435ngine-1", "", "detection"])
+def test_only_what_can_be_a_stream_is_shown_as_absent(stream: str, tmp_path: Path) -> None:
+    path = honest(tmp_path / "d")
+    with read_folder(path) as view:
+        reader = view.reader
+        claims = [reader.event(seq).claim for seq in range(reader.size)]
+        beat = max(seq for seq, claim in enumerate(claims) if claim.type == HEARTBEAT)
+        seqs = tuple(seq for seq, claim in enumerate(claims) if claim.type in (GENESIS, KEY, POLICY))
+        to = reader.event(beat).entry.recorded_at - 1
+        data = prove_run(reader, stream, [], 0, to, Around(seqs, None, beat), leaves_before(reader, beat))
+    assert not check_evidence(data, vkey_of(path)).holds
+
+
+def test_an_anchor_beside_evidence_is_checked_or_said_not_to_be(tmp_path: Path) -> None:
+    path = honest(tmp_path / "d")
+    with read_folder(path) as view:
+        reader = view.reader
+        types = [reader.event(seq).claim.type for seq in range(reader.size)]
+        seqs = tuple(seq for seq, name in enumerate(types) if name in (GENESIS, KEY, POLICY))
+        junk = AnchorGiven("no memo", "solana:mainnet", 1, 1, "anVuaw==")
+        data = prove_event(reader, 4, Around(seqs, None, None), anchor=junk)
+    report = check_evidence(data, vkey_of(path))
+    assert not report.holds or any("anchor" in text for text in report.relies_on)
+
+
+def test_a_heartbeat_from_the_future_is_not_fresh() -> None:
+    assert freshness(START + 365 * 86_400 * 10**9, 60, START) != "pass"
+
+
+def test_what_a_revocation_calls_suspect_is_reported(tmp_path: Path) -> None:
+    ledger, clock = new_ledger(tmp_path / "d")
+    author = Author()
+    with ledger:
+        register(ledger)
+        ledger.append([author.say(1, clock.now_ns())])
+        name = hashing.key_id(AUTHOR.public)
+        change = KeyChange(
+            action="revoke", key=AUTHOR.public, overlap=0, purpose="author", replaces=name, sources=(), suspect_from=0
+        )
+        ledger.append_signed(ledger.sign_own(ledger.keys.of_purpose("root")[0], KEY, change))
+    report = verify_folder(tmp_path / "d", vkey_of(tmp_path / "d"))
+    assert report.holds
+    assert b"suspect" in msgspec.json.encode(report)
+
+
+def test_a_crash_inside_an_erasure_is_not_called_tampering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the write and the lock the payload is gone already, and its erasure not visible yet."""
+    path = honest(tmp_path / "d")
+    ledger = open_ledger(path)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("decision_dna.ledger.writer.sign_head", die)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.erase(4, "the operator", "asked to")
+    ledger.close()
+    assert verify_folder(path, vkey_of(path)).holds
+
+
+def test_folding_keys_keeps_memory_in_proportion(tmp_path: Path) -> None:
+    """Every state is kept whole: n keys, which nobody need have signed, cost n² memory (2,000 of them 170 MB)."""
+    copy = Copy(honest(tmp_path / "d"))
+    entry = copy.rows[copy.first(lambda row: row.claim.type == KEY)].entry
+    met = [AuthorityEntry(0, copy.rows[0].bytes_of())]
+    for seq in range(1, 400):
+        change = KeyChange(
+            action="register",
+            key=seq.to_bytes(32),
+            overlap=0,
+            purpose="author",
+            replaces=b"",
+            sources=("bot",),
+            suspect_from=None,
+        )
+        met.append(
+            AuthorityEntry(seq, codec.encode(msgspec.structs.replace(entry, seq=seq, open=codec.encode(change))))
+        )
+    states: list[Authority] = [authority for _, authority in fold_schedule(met)]
+    assert sum(len(state.used) for state in states) < 40 * len(met)
