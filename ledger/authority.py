@@ -11,7 +11,7 @@ import msgspec
 
 from decision_dna.ledger import hashing
 from decision_dna.schemas import codec
-from decision_dna.schemas.claims import RANK, Claim, Entry, check_origin, stream_of
+from decision_dna.schemas.claims import ENTRY_BYTES_MAX, RANK, Claim, Entry, check_origin, check_plain_text, stream_of
 from decision_dna.schemas.errors import BadInput, LedgerError, Refused
 from decision_dna.schemas.ledgering import (
     CLOCK,
@@ -130,11 +130,24 @@ def begin(claim: Claim, genesis: Genesis) -> Authority:
 
 
 def decode_ledger_payload(claim: Claim, data: bytes) -> Payload:
-    """The payload of a `ledger.*` entry, strictly. Raises Refused: such an entry means nothing else."""
+    """The payload of a `ledger.*` entry, strictly, its texts without control characters. Raises Refused: such an entry means nothing else."""
     try:
-        return codec.decode_as(kind_of(claim.type, claim.schema).from_msgpack, data)
+        payload = codec.decode_as(kind_of(claim.type, claim.schema).from_msgpack, data)
+        _check_texts(msgspec.to_builtins(payload, builtin_types=(bytes,)))
     except LedgerError as error:
         raise Refused(f"{claim.type}: {error}") from None
+    return payload
+
+
+def _check_texts(value: object) -> None:
+    match value:
+        case str():
+            check_plain_text(value, "a text", ENTRY_BYTES_MAX)
+        case list() | tuple():
+            for item in value:
+                _check_texts(item)
+        case dict():
+            _check_texts(list(value.values()))
 
 
 def authority_after(authority: Authority | None, entry: Entry, claim: Claim) -> Authority | None:

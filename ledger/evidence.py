@@ -15,7 +15,7 @@ from decision_dna.ledger.notes import Checkpoint, Vkey, decode_base64, open_chec
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.signatures import is_signed
 from decision_dna.ledger.tlogproof import TlogProof, format_proof, parse_proof
-from decision_dna.ledger.verification import Finding, Step, check_ledger_texts
+from decision_dna.ledger.verification import Finding, Step
 from decision_dna.schemas import claims, codec
 from decision_dna.schemas.claims import Claim, Entry, decode_claim, decode_entry
 from decision_dna.schemas.errors import BadInput, LedgerError, NotFound, ProofRejected, TooLarge
@@ -392,7 +392,6 @@ class _Check:
 
     def _judge(self, authority: Authority | None, shown: Shown) -> None:
         try:
-            check_ledger_texts(shown.entry, shown.claim)
             job = signature_job(authority, shown.entry, shown.claim)
         except LedgerError as error:
             raise _Fails(Step.ATTESTATIONS, str(error), shown.entry.seq) from None

@@ -15,7 +15,13 @@ from pathlib import Path
 
 from decision_dna.ledger import hashing, layout, merkle, streams
 from decision_dna.ledger.admission import provisional_entry
-from decision_dna.ledger.authority import LEDGER_PRINCIPAL, Authority, authority_after, signature_job
+from decision_dna.ledger.authority import (
+    LEDGER_PRINCIPAL,
+    Authority,
+    authority_after,
+    decode_ledger_payload,
+    signature_job,
+)
 from decision_dna.ledger.clock import Clock, SystemClock
 from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.keyring import Keyring, read_keyring, write_key
@@ -221,7 +227,7 @@ class Ledger:
         now = self.clock.now_ns()
         notary = self.keys.get(self.writer.authority.notary, "notary")
         draft = Draft(type=type_name, schema=1, source="ledger", payload=codec.encode(payload))
-        return prepare(
+        row = prepare(
             draft,
             origin=self.origin,
             signer=Signer(notary, principal),
@@ -229,6 +235,8 @@ class Ledger:
             fresh_id=new_ids(1, now)[0],
             now=now,
         )
+        decode_ledger_payload(decode_claim(row.claim), draft.payload)
+        return row
 
     def _blank(self, batch: Batch, seq: int, tag: bytes) -> None:
         found = self.store.last("payloads", layout.seq_key(seq))

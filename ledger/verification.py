@@ -34,11 +34,9 @@ from decision_dna.ledger.signatures import is_signed
 from decision_dna.ledger.streams import StreamHead
 from decision_dna.schemas import claims
 from decision_dna.schemas.claims import (
-    ENTRY_BYTES_MAX,
     ZEROS,
     Claim,
     Entry,
-    check_plain_text,
     decode_claim,
     decode_entry,
 )
@@ -289,7 +287,6 @@ class SegmentCheck:
         if claim.type in _AUTHORITY_TYPES and claim.source == "ledger":
             self.segment.authority.append(AuthorityEntry(seq, raw))
         try:
-            check_ledger_texts(entry, claim)
             job = self._job(seq, entry, claim)
             if job is not None and not is_signed(*job):
                 self.find(
@@ -381,24 +378,6 @@ class SegmentCheck:
                 ((height, (start >> height) + at), value) for at, value in enumerate(rows[height][1])
             )
         return segment
-
-
-def check_ledger_texts(entry: Entry, claim: Claim) -> None:
-    """Raise LedgerError where a text in a payload of the ledger's own types holds a control character (docs/format.md, sections 1 and 5)."""
-    if claim.source == "ledger":
-        payload = decode_ledger_payload(claim, entry.open)
-        _check_texts(msgspec.to_builtins(payload, builtin_types=(bytes,)), claim.type)
-
-
-def _check_texts(value: object, what: str) -> None:
-    match value:
-        case str():
-            check_plain_text(value, f"a text in {what}", ENTRY_BYTES_MAX)
-        case list() | tuple():
-            for item in value:
-                _check_texts(item, what)
-        case dict():
-            _check_texts(list(value.values()), what)
 
 
 def check_segment(

@@ -10,6 +10,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -124,7 +125,7 @@ class _Job:
 
     async def run(self, *, once: bool) -> Report:
         """Everything, in its order."""
-        ready, stop = asyncio.Event(), asyncio.Event()
+        ready, stop = asyncio.Event(), Future[None]()
 
         def say(address: str) -> None:
             self._told.address(address)
@@ -140,7 +141,7 @@ class _Job:
             await asyncio.to_thread(self._read_all)
             report = await self._settle()
             if once:
-                stop.set()
+                stop.set_result(None)
             else:
                 loops.create_task(asyncio.to_thread(self._follow), name="watching")
         return report

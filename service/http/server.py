@@ -34,6 +34,10 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._end_subscriptions = end_subscriptions
 
+    def end(self, _: object = None) -> None:
+        """Have it shut down soon; from any thread."""
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Graceful."""
         self._end_subscriptions()
@@ -55,18 +59,16 @@ async def serve(
     with listener:
         async with running(ledger, settings, projections) as parts:
             server = _Server(_config(application(parts), settings), parts.tail.close)
+            if stop is not None:
+                stop.add_done_callback(server.end)
             host, port = listener.getsockname()[:2]
-            async with asyncio.TaskGroup() as both:
-                stopping = both.create_task(_stop(server, stop)) if stop is not None else None
-                ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-                await server.serve([listener])
-                if stopping is not None:
-                    stopping.cancel()
-
-
-async def _stop(server: uvicorn.Server, stop: Future[None]) -> None:
-    await asyncio.wrap_future(stop)
-    server.should_exit = True
+            serving_all = asyncio.ensure_future(server.serve([listener]))
+            ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            try:
+                await asyncio.shield(serving_all)
+            finally:  # where a loop has failed and ends everything: those who wait still hear of it
+                server.end()
+                await serving_all
 
 
 def _config(app: object, settings: Settings) -> uvicorn.Config:

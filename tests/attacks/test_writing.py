@@ -1,6 +1,7 @@
 """What must not get into a log, and what a writer must not sign."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ from decision_dna.ledger.hashing import key_id
 from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.ledger import open_ledger
 from decision_dna.ledger.lock import Locked
+from decision_dna.ledger.memory import MemoryBatch, MemoryStore
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.schemas.errors import LedgerError, StoreFailed
 from decision_dna.schemas.ledgering import KEY, KeyChange
 from tests.attacks.samples import honest, vkey_of
+from tests.ledger.memory_log import new_log
 from tests.ledger.samples import SECOND, draft, new_ledger
 
 
@@ -73,10 +76,8 @@ def test_a_listener_that_fails_does_not_make_a_fork(tmp_path: Path) -> None:
 
     with ledger:
         ledger.writer.on_commit(listen)
-        try:
+        with suppress(RuntimeError):
             ledger.heartbeat()
-        except RuntimeError:
-            pass
         before = ledger.reader.head()
         clock.advance(SECOND)
         try:
@@ -87,23 +88,28 @@ def test_a_listener_that_fails_does_not_make_a_fork(tmp_path: Path) -> None:
         assert after.size > before.size or after.root == before.root
 
 
-def test_a_batch_that_can_t_be_begun_stops_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Hesitant(MemoryStore):
+    """A store that once has no batch to give."""
+
+    failing = False
+
+    def batch(self) -> MemoryBatch:
+        """A batch, or StoreFailed."""
+        if self.failing:
+            self.failing = False
+            raise StoreFailed("for a moment")
+        return super().batch()
+
+
+def test_a_batch_that_can_t_be_begun_stops_the_writer() -> None:
     """The tip has moved on by then: what comes next would be linked to entries that nobody stored, and signed."""
-    ledger, _ = new_ledger(tmp_path / "d")
-    with ledger:
-        real, failing = ledger.store.batch, [True]
-
-        def batch() -> object:
-            if failing:
-                failing.pop()
-                raise StoreFailed("for a moment")
-            return real()
-
-        monkeypatch.setattr(ledger.store, "batch", batch)
-        with pytest.raises(LedgerError):
-            ledger.append([draft(1)])
-        with pytest.raises(LedgerError):
-            ledger.append([draft(2)])
+    store = Hesitant()
+    ledger, _, _ = new_log(store)
+    store.failing = True
+    with pytest.raises(LedgerError):
+        ledger.append([draft(1)])
+    with pytest.raises(LedgerError):
+        ledger.append([draft(2)])
 
 
 def test_one_id_of_many_sources_does_not_stall_the_writer(tmp_path: Path) -> None:

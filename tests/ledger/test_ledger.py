@@ -414,3 +414,16 @@ def test_a_forged_tail_past_the_lock_gets_no_signature(tmp_path: Path) -> None:
     with pytest.raises(CannotOpen, match="step 4") as refused:
         open_ledger(tmp_path / "forged", clock=clock)
     assert refused.value.reason == "tail-damaged"
+
+
+def test_control_characters_never_get_into_the_ledgers_own_entries(opened) -> None:
+    ledger, clock = opened
+    placed = outcome(ledger, draft(1))
+    with pytest.raises(Refused):
+        ledger.erase(placed.seq, "operator\x07", "why")
+    clock.wall += 5 * SECOND
+    with pytest.raises(Refused, match="stepped"):
+        ledger.append([draft(1)])
+    with pytest.raises(Refused, match="control"):
+        ledger.accept_clock(ledger.keys.of_purpose("root")[0], "two\nlines")
+    assert ledger.reader.size == placed.seq + 1
