@@ -4,6 +4,7 @@ Rules that need the log (unique ids, causes, expected positions, author counters
 so that this stays free of storage. Each request is judged in order; an atomic one leaves no trace where any of its claims is refused.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -62,7 +63,7 @@ class Admission:
         self._first_seq, self._recorded_at = first_seq, recorded_at
         self._latest = recorded_at + claims.AHEAD_NS_MAX
         self._by_key: dict[bytes, int] = {}
-        self._ids: set[bytes] = set()
+        self._ids: Counter[bytes] = Counter()
         self._added: dict[str, int] = {}
         self._looked_at = 0
         self._allowed: set[tuple[str, str, bytes]] = set()
@@ -80,15 +81,19 @@ class Admission:
         return [v if isinstance(v, LedgerError) else rest for v in verdicts]
 
     def _go_back(self, count: int, counters: dict[bytes, AuthorCounter]) -> None:
+        for row in self.rows[count : self._looked_at]:
+            self._by_key.pop(row.key, None)
+            self._ids[row.key[:16]] -= 1
+            self._added[row.stream] -= 1
+        self._looked_at = min(self._looked_at, count)
         del self.rows[count:]
         self.counters = counters
-        self._by_key, self._ids, self._added, self._looked_at = {}, set(), {}, 0
 
     def _look(self) -> None:
         """Take note of the rows let in since the last look. Most batches never need one."""
         for at, row in enumerate(self.rows[self._looked_at :], self._looked_at):
             self._by_key[row.key] = at
-            self._ids.add(row.key[:16])
+            self._ids[row.key[:16]] += 1
             self._added[row.stream] = self._added.get(row.stream, 0) + 1
         self._looked_at = len(self.rows)
 
@@ -134,7 +139,7 @@ class Admission:
         if row.causes or row.expected_stream_seq is not None:
             self._look()
         for cause in row.causes:
-            if cause not in self._ids and not self._known.has_id(cause):
+            if not self._ids[cause] and not self._known.has_id(cause):
                 raise Malformed(f"cause {cause.hex()} is no earlier event")
         if row.expected_stream_seq is not None:
             self._check_position(row, row.expected_stream_seq)

@@ -24,7 +24,7 @@ from decision_dna.ledger.verification import (
     judge_earlier,
     judge_heads,
 )
-from decision_dna.schemas.claims import decode_claim, decode_entry
+from decision_dna.schemas.claims import AHEAD_NS_MAX, decode_claim, decode_entry
 from decision_dna.schemas.errors import LedgerError, ProofRejected
 
 WALKS_MAX = 4
@@ -62,6 +62,7 @@ class Report(msgspec.Struct):
     recorded: tuple[int, int]
     heartbeat_at: int | None
     heartbeat_seconds_max: int
+    notes: list[str]
 
     @property
     def holds(self) -> bool:
@@ -95,6 +96,8 @@ Check = Callable[[Joint, list[tuple[int, bytes]]], Extra]
 def do_work(source: Source, work: Work) -> Segment:
     """Check one segment of a source."""
     rows, findings = source.rows(work.start, work.end)
+    lost = work.end - work.start - len(rows)  # named in `findings`; empty entries keep the tree's places
+    rows = [*rows, *[(b"", None)] * lost] if lost > 0 else rows[: work.end - work.start]
     segment = check_segment(
         source.origin,
         work.start,
@@ -151,7 +154,7 @@ def verify(
     else:
         early.append(Finding(Step.ATTESTATIONS, None, f"keys did not settle after {WALKS_MAX} walks"))
     joint.folded()
-    joint.judge_payloads()
+    joint.judge_payloads(source.erased_past_lock())
     joint.check_erasure_targets(dict(_targets(source, joint.erasure_targets())))
     for finding in [*early, *source.judge(joint)]:
         joint.find(Step(finding.step), finding.seq, finding.text)
@@ -223,7 +226,7 @@ def _targets(source: Source, seqs: list[int]) -> Iterator[tuple[int, tuple[bytes
         try:
             claim = decode_claim(decode_entry(rows[0][0]).claim)
         except (LedgerError, IndexError):
-            continue  # named by step 1
+            continue  # named by step 1, or by the walk
         yield seq, (claim.id, claim.type)
 
 
@@ -251,6 +254,8 @@ def _report(source: Source, joint: Joint, pin: Pin, extras: list[Extra]) -> Repo
     first = joint.first_recorded_at
     last_beat = joint.heartbeats[-1][1] if joint.heartbeats else None
     promised = joint.schedule[-1][1].policy.heartbeat_seconds_max if joint.schedule else 0
+    suspects = joint.schedule[-1][1].suspects if joint.schedule else {}
+    notes = [f"key {name.hex()} was revoked: its entries from seq {seq} on are suspect" for name, seq in suspects.items()]
     findings = sorted(joint.findings, key=lambda f: (f.step, -1 if f.seq is None else f.seq))
     report = Report(
         source.origin,
@@ -301,6 +306,8 @@ def freshness(joint_heartbeat_at: int | None, heartbeat_seconds_max: int, now: i
     """Whether the newest heartbeat is as recent as the policy promises, by the verifier's own clock."""
     if joint_heartbeat_at is None:
         return "inconclusive: no heartbeat"
+    if joint_heartbeat_at > now + AHEAD_NS_MAX:
+        return "fail: the newest heartbeat lies in the future of this clock"
     late = (now - joint_heartbeat_at) / 1e9 - heartbeat_seconds_max
     return (
         "pass"

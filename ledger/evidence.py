@@ -520,6 +520,8 @@ class _Check:
             )
         if report.kind == "absence" and self.evidence.run is not None:
             report.facts.append(f"the log has no stream {self.evidence.run.stream} up to {self.evidence.run.to_ns}")
+        if self.evidence.anchor is not None:
+            report.relies_on.append("the anchor beside it was not checked here: `dna anchor verify` and the chain tell")
         report.relies_on.append(
             "a whole verification of the log: that no key or policy entry was left out here, and that heartbeats are true"
         )

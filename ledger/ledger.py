@@ -192,7 +192,9 @@ class Ledger:
                     raise Malformed(f"cause {cause.hex()} is no earlier event")
             after = authority_after(self.writer.authority, entry, claim)
             changed = after if after is not self.writer.authority else None
-            appended = self.writer.append_own(row, authority=changed)
+            if after is not None and changed is not None:
+                self._check_signable(after)
+            appended = self.writer.append_own(row, authority=changed, may_step=claim.type == CLOCK)
             if claim.type == CLOCK:
                 self.writer.accept_clock()
             return appended
@@ -222,6 +224,13 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _check_signable(self, after: Authority) -> None:
+        """Raise Refused where the next heads and heartbeats could not be signed with the keys that are here."""
+        try:
+            _check_keys(self.keys, after, self.reader.size)
+        except CannotOpen as error:
+            raise Refused(f"{error}: bring it first") from None
 
     def _own_claim(self, type_name: str, payload: Payload, principal: str) -> Prepared:
         now = self.clock.now_ns()
@@ -414,8 +423,15 @@ def _authority(store: Store, whole: LogReader) -> tuple[Authority, list[int]]:
     authority: Authority | None = None
     try:
         for seq in seqs:
-            entry = decode_entry(whole.raw(seq))
-            authority = authority_after(authority, entry, decode_claim(entry.claim))
+            raw = whole.raw(seq)
+            entry = decode_entry(raw)
+            claim = decode_claim(entry.claim)
+            proof = whole.prove_inclusion(seq, whole.size)
+            merkle.check_inclusion(seq, whole.size, merkle.leaf_hash(raw), proof, whole.head().root)
+            job = signature_job(authority, entry, claim)
+            if job is None or not is_signed(*job):
+                raise Refused(f"entry {seq} is not signed as keys and policy must be")
+            authority = authority_after(authority, entry, claim)
     except LedgerError as error:
         raise CannotOpen("store-damaged", f"keys and policy can't be read: {error}") from None
     if authority is None:

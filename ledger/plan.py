@@ -101,6 +101,8 @@ def prepare(draft: Draft, *, origin: str, signer: Signer, salt: bytes, fresh_id:
     salted = (NO_SALT if opened else salt) + draft.payload
     event_id = draft.id or fresh_id
     occurred_at = now if draft.occurred_at is None else draft.occurred_at
+    if not 0 <= occurred_at < 2**63 or not 1 <= draft.schema <= 65_535:
+        raise Malformed(f"occurred_at {occurred_at} or schema {draft.schema} is out of range")
     claim = Claim(
         VERSION,
         origin,

@@ -19,6 +19,7 @@ from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.plan import SALT_BYTES, AuthorDraft, Draft, Prepared, Signer, prepare, prepare_signed
 from decision_dna.ledger.signatures import SigningKey, is_signed
 from decision_dna.schemas import errors
+from decision_dna.schemas.claims import check_principal
 from decision_dna.schemas.errors import LedgerError, Refused, Unavailable
 from decision_dna.schemas.ledgering import Policy
 
@@ -49,7 +50,8 @@ class Preparation:
         self._signed: dict[tuple[str, str], bool] = {}
 
     def prepare(self, drafts: Drafts, principal: str, now: int) -> list[Prepared | LedgerError]:
-        """Claims for drafts; errors stay in their places."""
+        """Claims for drafts; errors stay in their places. Raises Malformed for a principal that no entry can have."""
+        check_principal(principal)
         fresh = new_ids(len(drafts), now)
         salts = os.urandom(SALT_BYTES * len(drafts))
         notarise, leave = Signer(self._notary, principal), Signer(None, "")

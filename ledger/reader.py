@@ -106,6 +106,11 @@ class LogReader:
         visible = [seq for seq in seqs if seq < self.size]
         return min(visible, default=None)
 
+    def has_id(self, event_id: bytes) -> bool:
+        """Whether any visible event has the id; looks at no more rows than it must."""
+        end = (int.from_bytes(event_id) + 1).to_bytes(17)[1:]
+        return any(int.from_bytes(value) < self.size for _, value in self._store.scan("ids", event_id, end))
+
     def resolve(self, name: str) -> int:
         """The seq of an event by what people type: a seq, an id, or a fingerprint. Raises NotFound."""
         if name.isascii() and name.isdigit():

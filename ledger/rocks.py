@@ -390,10 +390,10 @@ def _version(path: str) -> str:
 
 def _cannot_open(path: str, text: str) -> CannotOpen:
     """RocksDB tells its errors apart by the words at their beginning."""
+    if text.startswith(("Corruption", "Invalid argument")):  # first: these speak of blocks
+        return CannotOpen("store-corrupt", f"the store in {path} is damaged: {text}")
     if "lock" in text.lower():
         return CannotOpen("store-in-use", f"the store in {path} is open for writing elsewhere: {text}")
-    if text.startswith(("Corruption", "Invalid argument")):
-        return CannotOpen("store-corrupt", f"the store in {path} is damaged: {text}")
     return CannotOpen("store-unreadable", f"the store in {path} cannot be read: {text}")
 
 

@@ -509,15 +509,18 @@ class Joint:
                 whole = frontier
         self.frontier = whole
 
-    def judge_payloads(self) -> None:
-        """Step 5, as far as it needs the whole log: what is missing was erased, and erasures name what may be."""
+    def judge_payloads(self, under_way: dict[int, bytes]) -> None:
+        """Step 5, as far as it needs the whole log: what is missing was erased, and erasures name what may be.
+
+        `under_way`: what signed erasures past the lock name; their payloads are gone already.
+        """
         erased: dict[int, bytes] = {}
         for seq, target, event_id in self._erasures:
             if target >= seq:
                 self.find(Step.PAYLOADS, seq, f"the erasure names event {target}, which is not before it")
             erased[target] = event_id
         for seq, event_id in self._missing:
-            if erased.get(seq) != event_id:
+            if event_id not in (erased.get(seq), under_way.get(seq)):
                 self.find(Step.PAYLOADS, seq, "the payload is missing, and no erasure names it")
         self.erased = len(erased)
 
@@ -553,7 +556,8 @@ class Joint:
                 continue
             if after is not None and after is not authority:
                 authority = after
-                schedule.append((met.seq + 1, after))
+                # Keys once used matter to the fold alone: without them a schedule's states share what they have in common.
+                schedule.append((met.seq + 1, msgspec.structs.replace(after, used=frozenset())))
         return schedule
 
 
@@ -593,7 +597,6 @@ def judge_heads(joint: Joint, heads: Sequence[tuple[int, bytes]], size: int, vke
                 raise ProofRejected(f"no log key signs size {at}")
             if checkpoint.origin != joint.origin or checkpoint.size != at:
                 raise ProofRejected(f"a head kept as {joint.origin} {at} says {checkpoint.origin} {checkpoint.size}")
-            pinned = pinned or vkey in vkeys
             joint.heads_held += 1
         except (LedgerError, UnicodeDecodeError) as error:
             joint.find(Step.CHECKPOINTS, None, f"head {at}: {error}")
@@ -603,6 +606,8 @@ def judge_heads(joint: Joint, heads: Sequence[tuple[int, bytes]], size: int, vke
             step = Step.TREE if at == size else Step.CHECKPOINTS
             given = root.hex() if root else "nothing"
             joint.find(step, None, f"the head of size {at} has root {checkpoint.root.hex()}, the entries give {given}")
+        else:
+            pinned = pinned or vkey in vkeys
     return _judge_pin(joint, authority, vkey, pinned)
 
 

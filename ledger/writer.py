@@ -37,7 +37,7 @@ from decision_dna.ledger.store import Batch, Store
 from decision_dna.ledger.streams import StreamHead
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import BATCH_EVENTS_MAX, decode_claim
-from decision_dna.schemas.errors import Busy, IdConflict, LedgerError, Refused, TooLarge, Unavailable
+from decision_dna.schemas.errors import Busy, IdConflict, InvariantBroken, LedgerError, Refused, TooLarge, Unavailable
 
 QUEUE_EVENTS_MAX = 50_000
 AHEAD_EVENTS_MIN = 256
@@ -202,19 +202,24 @@ class Writer:
                 request.answer.set_exception(error)
 
     def append_own(
-        self, row: Prepared, *, authority: Authority | None = None, touch: Callable[[Batch], None] | None = None
+        self,
+        row: Prepared,
+        *,
+        authority: Authority | None = None,
+        touch: Callable[[Batch], None] | None = None,
+        may_step: bool = False,
     ) -> Appended:
         """Append one entry of the ledger's own as a commit of its own: after it, `authority` holds. `touch` adds to its write.
 
-        The caller has the `turn()`, and has checked that the entry may stand there.
+        The caller has the `turn()`, and has checked that the entry may stand there. `may_step`: it vouches for a step of the clock.
         """
         with self.turn():
             self._check_running()
-            plan = link(self._tip, [row], self._stream_head, self._recorded_at(may_step=True))
+            plan = link(self._tip, [row], self._stream_head, self._recorded_at(may_step=may_step))
             seqs = [*self._authority_seqs, plan.before.size] if authority is not None else self._authority_seqs
             own = Planned([], [], [row], plan, self._own_counter(row), authority or self._authority, seqs)
+            self._take_place(own)  # before the commit, as in `_plan`: if that fails, the writer stops
             self._commit(own, touch)
-            self._take_place(own)
             placed = Placed(plan.before.size, row.id, plan.hashes[0], False)
             read = merkle.reader_after(plan.before.frontier, plan.rows)
             return Appended([placed], self._locked, read, plan.before.size)
@@ -291,24 +296,26 @@ class Writer:
 
     def _commit(self, planned: Planned, touch: Callable[[Batch], None] | None) -> None:
         """Steps 1 to 3, and publish. Any error stops the writer."""
-        batch, root = self._store.batch(), planned.plan.tip.frontier.root()
-        self._fill(batch, planned, root)
-        batch.put("heads", layout.seq_key(self._locked.size), self._locked.note.encode())
-        if touch is not None:
-            touch(batch)
         try:
+            if planned.plan.before.size != self._locked.size:
+                raise InvariantBroken("a commit that does not follow on the locked head")
+            batch, root = self._store.batch(), planned.plan.tip.frontier.root()
+            self._fill(batch, planned, root)
+            batch.put("heads", layout.seq_key(self._locked.size), self._locked.note.encode())
+            if touch is not None:
+                touch(batch)
             self._store.write(batch, durable=True)
             locked = sign_head(self._keys, planned.authority, planned.plan.tip.size, root)
             self._lock.advance(self._locked, locked)
+            self._locked = locked
+            for listener in self._listeners:
+                listener(locked)
         except LedgerError as error:
             self._stopped = Unavailable(f"the writer has stopped: {error}")
             raise self._stopped from error
         except BaseException as error:  # an interrupt too leaves unknown what is stored and locked
             self._stopped = Unavailable(f"the writer has stopped: {error!r}")
             raise
-        self._locked = locked
-        for listener in self._listeners:
-            listener(locked)
 
     @staticmethod
     def _fill(batch: Batch, planned: Planned, root: bytes) -> None:
@@ -368,11 +375,8 @@ class Writer:
     def _recorded_at(self, *, may_step: bool = False) -> int:
         """Now; never before the last. A step of the wall clock against the steady one stops appends until it is accepted."""
         wall, steady = self._clock.now_ns(), self._clock.monotonic_ns()
-        self._clock_step += (wall - self._wall) - (steady - self._steady)
-        self._wall, self._steady = wall, steady
-        if abs(self._clock_step) <= CLOCK_STEP_NS_MAX:
-            self._clock_step = 0
-        elif not may_step:
+        self._clock_step = (wall - self._wall) - (steady - self._steady)  # slewing moves both alike: only steps add up
+        if abs(self._clock_step) > CLOCK_STEP_NS_MAX and not may_step:
             raise Refused(
                 f"the wall clock stepped by {self._clock_step / 1e9:+.3f} s: appends wait for a signed ledger.clock (dna clock)"
             )
@@ -441,7 +445,7 @@ class KnownLog:
         """By a look at the first source that used it."""
         if self._pending is not None and event_id in self._pending.ids:
             return True
-        return self._reader.seq_of_id(event_id) is not None
+        return self._reader.has_id(event_id)
 
     def check_same(self, row: Prepared, seq: int) -> None:
         """Compare with what stands there; where its payload was erased, by the tag that was kept."""

@@ -124,11 +124,17 @@ def check_entry(entry: Entry) -> None:
             f"attestation {entry.attestation!r} with a key id of {len(entry.key_id)} and a signature of {len(entry.signature)} bytes"
         )
     if entry.attestation == "notary":
-        if not entry.principal:
-            raise Malformed("a notarised entry without a principal")
-        check_plain_text(entry.principal, "principal", 128)
+        check_principal(entry.principal)
     elif entry.principal:
         raise Malformed(f"attestation {entry.attestation!r} with a principal")
+
+
+@lru_cache(maxsize=4096)
+def check_principal(principal: str) -> None:
+    """Raise Malformed unless it may name who handed a claim in: 1–128 bytes of text."""
+    if not principal:
+        raise Malformed("a notarised entry without a principal")
+    check_plain_text(principal, "principal", 128)
 
 
 @lru_cache(maxsize=4096)

@@ -7,8 +7,10 @@ Stopping (SIGINT, SIGTERM, or `stop`): subscriptions end, requests in hand are a
 
 import asyncio
 import contextlib
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
 from typing import Any
@@ -33,6 +35,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, end_subscriptions: Callable[[], None]) -> None:
         super().__init__(config)
         self._end_subscriptions = end_subscriptions
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Not here: what it caught it would raise again after its own shutdown, and kill the process before ours."""
+        yield
 
     def end(self, _: object = None) -> None:
         """Have it shut down soon; from any thread."""
@@ -65,10 +72,25 @@ async def serve(
             serving_all = asyncio.ensure_future(server.serve([listener]))
             ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
             try:
-                await asyncio.shield(serving_all)
+                with _signals(server.end):
+                    await asyncio.shield(serving_all)
             finally:  # where a loop has failed and ends everything: those who wait still hear of it
                 server.end()
                 await serving_all
+
+
+@contextlib.contextmanager
+def _signals(end: Callable[[], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM end the server; only a process's main thread hears them."""
+    heard = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    loop = asyncio.get_running_loop()
+    for number in heard:
+        loop.add_signal_handler(number, end)
+    try:
+        yield
+    finally:
+        for number in heard:
+            loop.remove_signal_handler(number)
 
 
 def _config(app: object, settings: Settings) -> uvicorn.Config:

@@ -59,6 +59,6 @@ def test_a_store_error_while_reading_is_no_fault_of_the_caller() -> None:
     ledger.heartbeat()
     with serving(ledger, Settings(port=0)) as address, httpx.Client(base_url=address) as client:
         served = Service(ledger, clock, address, client)
-        store.kill()
+        store.close()
         problem = served.problem(served.get("/api/events/1"), 503)
         assert problem.title in (StoreFailed.__name__, "Unavailable")

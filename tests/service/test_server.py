@@ -1,5 +1,8 @@
 """The server's own life: where it listens, its heartbeat, how it ends; and the settings that say so."""
 
+import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -79,6 +82,38 @@ def test_what_was_taken_is_answered_before_it_ends(tmp_path) -> None:
     with open_ledger(tmp_path / "d", clock=served.clock) as ledger:
         assert len(set(acknowledged)) == len(acknowledged) > 40
         assert max(acknowledged) < ledger.reader.size <= len(acknowledged) + 2 + 4
+
+
+PROCESS = """
+import sys
+from pathlib import Path
+from decision_dna.ledger.ledger import open_ledger
+from decision_dna.service.http.server import run
+from decision_dna.service.settings import Settings
+
+with open_ledger(Path(sys.argv[1])) as ledger:
+    run(ledger, Settings(port=0, prepare_processes=1), ready=lambda address: print(address, flush=True))
+    print("drained, with", ledger.reader.size, flush=True)
+print("closed", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_a_process_close_its_ledger(tmp_path, number: signal.Signals) -> None:
+    """The first line it says is its address; then it is used, told to end, and has to come to its own last line."""
+    create(tmp_path / "d", "example.org/process")
+    command = [sys.executable, "-c", PROCESS, str(tmp_path / "d")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        many = [event(n) for n in range(400)]
+        assert httpx.post(f"{address}/api/events", json=many, timeout=60).status_code == 201
+        with subscribed(address) as subscriber:
+            subscriber.until("caught_up")
+            process.send_signal(number)
+            said, complaints = process.communicate(timeout=60)
+    assert (process.returncode, complaints) == (0, "")
+    assert said.splitlines() == ["drained, with 402", "closed"]
 
 
 def test_nobody_else_can_listen_there(tmp_path) -> None:

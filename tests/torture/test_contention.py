@@ -83,7 +83,7 @@ def test_what_is_being_stored_is_known_to_the_batch_that_is_linked_behind_it() -
     ledger = resume(None, store, MemoryLock(locked), world.keys, world.clock)
     writer, drafts = ledger.writer, drafts_of("raw", range(AHEAD_EVENTS_MIN))
     cause = drafts_of("later", [0])[0].id or b""
-    later = [drafts[3], draft(1, "last", causes=(cause,)), draft(2, "raw", id=drafts[4].id)]
+    later = [drafts[3], draft(1, "last", causes=(cause,)), draft(2, "raw", id=drafts[4].id), draft(3, "sign")]
     store.gate.clear()
     store.entered.clear()
     first = writer.enqueue(ledger.prepare([*drafts, *drafts_of("later", [0])], "p"))
@@ -92,7 +92,7 @@ def test_what_is_being_stored_is_known_to_the_batch_that_is_linked_behind_it() -
     store.entered.wait()
     second = writer.enqueue(ledger.prepare([*drafts, *later], "p"))
     threads[1].start()
-    while writer.stream_next("x/last") == 0:  # until it is linked
+    while writer.stream_next("x/sign") == 0:  # until it is linked
         pass
     assert ledger.reader.size == 1
     store.gate.set()
@@ -100,11 +100,11 @@ def test_what_is_being_stored_is_known_to_the_batch_that_is_linked_behind_it() -
         thread.join()
     places = [placed.seq for placed in first.result(0).outcomes if isinstance(placed, Placed)]
     assert places == list(range(1, len(drafts) + 2))
-    again, (third, last, conflict) = second.result(0).outcomes[: len(drafts)], second.result(0).outcomes[len(drafts) :]
-    assert [(placed.seq, placed.duplicate) for placed in again if isinstance(placed, Placed)] == [
-        (seq, True) for seq in places[: len(drafts)]
-    ]
-    assert isinstance(third, Placed)
-    assert isinstance(last, Placed)
-    assert (third.seq, last.seq) == (places[3], len(drafts) + 2)
+    outcomes = second.result(0).outcomes
+    again = [(placed.seq, placed.duplicate) for placed in outcomes[: len(drafts) + 1] if isinstance(placed, Placed)]
+    assert again == [(seq, True) for seq in [*places[:-1], places[3]]]
+    last, conflict, sign = outcomes[len(drafts) + 1 :]
     assert isinstance(conflict, IdConflict)
+    assert isinstance(last, Placed)
+    assert isinstance(sign, Placed)
+    assert (last.seq, sign.seq) == (places[-1] + 1, places[-1] + 2)

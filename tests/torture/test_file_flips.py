@@ -28,6 +28,9 @@ from tests.torture.flips import flipped
 SAMPLED = 40
 PARTS = 16
 SAME = "same contents"
+MISTAKEN = {"", "in-use", "store-in-use"}
+"""Damage that nobody names, or that is taken for another writer."""
+
 STATES = ("killed", "closed")
 
 
@@ -114,7 +117,7 @@ def test_some_bytes_of_the_files(state: str, tmp_path: Path, chance: Random) -> 
     whole = folder(tmp_path, state)
     wanted = chance.sample(list(whole.bytes_of_files()), SAMPLED)
     said = answers(whole, wanted, tmp_path / "copy", chance)
-    assert {flip for flip, words in said.items() if not words} == set()
+    assert {flip for flip, words in said.items() if words in MISTAKEN} == set()
 
 
 @pytest.mark.torture
@@ -124,5 +127,5 @@ def test_every_byte_of_the_files(state: str, part: int, tmp_path: Path, chance: 
     whole = folder(tmp_path, state)
     wanted = list(whole.bytes_of_files())[part::PARTS]
     said = answers(whole, wanted, tmp_path / "copy", chance)
-    assert {flip for flip, words in said.items() if not words} == set()
+    assert {flip for flip, words in said.items() if words in MISTAKEN} == set()
     assert set(said.values()) > {SAME}
