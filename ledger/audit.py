@@ -255,7 +255,9 @@ def _report(source: Source, joint: Joint, pin: Pin, extras: list[Extra]) -> Repo
     last_beat = joint.heartbeats[-1][1] if joint.heartbeats else None
     promised = joint.schedule[-1][1].policy.heartbeat_seconds_max if joint.schedule else 0
     suspects = joint.schedule[-1][1].suspects if joint.schedule else {}
-    notes = [f"key {name.hex()} was revoked: its entries from seq {seq} on are suspect" for name, seq in suspects.items()]
+    notes = [
+        f"key {name.hex()} was revoked: its entries from seq {seq} on are suspect" for name, seq in suspects.items()
+    ]
     findings = sorted(joint.findings, key=lambda f: (f.step, -1 if f.seq is None else f.seq))
     report = Report(
         source.origin,
@@ -268,6 +270,7 @@ def _report(source: Source, joint: Joint, pin: Pin, extras: list[Extra]) -> Repo
         (first, joint.recorded_at),
         last_beat,
         promised,
+        notes,
     )
     report.verdicts = _verdicts(report, joint, pin)
     return report

@@ -242,7 +242,7 @@ def _check_shape(evidence: Evidence) -> None:
         if evidence.run is not None:
             if evidence.run.from_ns > evidence.run.to_ns:
                 raise _Fails(Step.ENCODING, "a run's times are from <= to")
-            claims.check_plain_text(evidence.run.stream, "stream", EVIDENCE_BYTES_MAX)
+            claims.check_stream(evidence.run.stream)
         if evidence.anchor is not None:
             decode_base64(evidence.anchor.transaction, "transaction")
     except (BadInput, ProofRejected) as error:

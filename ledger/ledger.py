@@ -46,7 +46,7 @@ from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.signatures import SigningKey, is_signed
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import Batch, Store
-from decision_dna.ledger.verification import Finding, SegmentCheck, Step, fold_schedule
+from decision_dna.ledger.verification import Finding, Step
 from decision_dna.ledger.writer import Appended, Writer, sign_head
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import VERSION, ZEROS, Claim, check_origin, check_times, decode_claim, decode_entry
@@ -390,7 +390,7 @@ def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock
             f"the clock is {(tip.recorded_at - clock.now_ns()) / 1e9:.3f} s before the last entry's recorded_at",
         )
     if tip.size > locked.size:
-        _check_tail(store, locked, tip, seqs)
+        _check_tail(store, locked)
         batch = store.batch()
         batch.put("heads", layout.seq_key(locked.size), locked.note.encode())
         store.write(batch, durable=True)
@@ -459,27 +459,12 @@ def _check_keys(keys: Keyring, authority: Authority, size: int) -> None:
             raise CannotOpen(f"no-{purpose}-key", f"the private {purpose} key {name} is not in the key folder")
 
 
-def _check_tail(store: Store, locked: Locked, tip: layout.TipRecord, seqs: list[int]) -> None:
-    """What was written and never locked is checked as any entry is (steps 1, 2, 4 and 5) before it is signed: whoever has the
-    disk, and no key, gets no signature for entries that need one."""
-    source = StoreSource(store, Locked(tip.origin, tip.size, tip.root, ""))
-    schedule = fold_schedule(source.authority_hint())
-    rows, findings = source.rows(locked.size, tip.size)
-    check = SegmentCheck(tip.origin, locked.size, schedule, payloads_known=True, note_types=frozenset())
-    for seq, (raw, payload) in enumerate(rows, locked.size):
-        check.add(seq, raw, payload)
-    segment = check.segment
-    segment.findings += findings
-    before = hashing.entry_hash(LogReader(store, lambda: locked).raw(locked.size - 1))
-    if segment.first_prev != before or check.prev != tip.last_hash:
-        segment.findings.append(Finding(Step.CHAIN, locked.size, "the tail does not follow on the locked entries"))
-    if [met.seq for met in segment.authority] != [seq for seq in seqs if seq >= locked.size]:
-        segment.findings.append(
-            Finding(Step.ATTESTATIONS, None, "meta/authority does not name the tail's keys and policy")
-        )
-    source.settle(segment)
-    if segment.findings:
-        first = segment.findings[0]
+def _check_tail(store: Store, locked: Locked) -> None:
+    """What was written and never locked is judged as any entry is before it is signed: whoever has the disk, and no key, gets
+    no signature for entries that need one."""
+    tail = StoreSource(store, locked).tail()
+    if tail is None or tail.segment.findings:
+        first = tail.segment.findings[0] if tail else Finding(Step.ENCODING, locked.size, "it can't be read")
         raise CannotOpen(
             "tail-damaged", f"entry {first.seq} past the lock does not hold (step {first.step}): {first.text}"
         )

@@ -6,18 +6,30 @@ policy; the hint is only ever assumed, and compared with what the entries turn o
 
 import base64
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
 
 from decision_dna.ledger import layout
-from decision_dna.ledger.hashing import is_retry_tag
+from decision_dna.ledger.hashing import entry_hash, is_retry_tag
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.notes import decode_base64, note_of
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Store
-from decision_dna.ledger.stored import check_stored
-from decision_dna.ledger.verification import AuthorityEntry, Finding, Joint, Segment, Step, StoredPayload
+from decision_dna.ledger.stored import Tail, check_stored
+from decision_dna.ledger.verification import (
+    SEGMENT_EVENTS,
+    AuthorityEntry,
+    Finding,
+    Joint,
+    Segment,
+    SegmentCheck,
+    Step,
+    StoredPayload,
+    fold_schedule,
+)
+from decision_dna.schemas.claims import decode_entry
 from decision_dna.schemas.codec import decode_json
 from decision_dna.schemas.errors import LedgerError, Malformed, ProofRejected
 
@@ -51,6 +63,10 @@ class Source(Protocol):
         """What else this source holds, against the joined log."""
         ...
 
+    def erased_past_lock(self) -> dict[int, bytes]:
+        """seq → id of the events whose payload is gone already, by a signed erasure that is not visible yet."""
+        ...
+
 
 class StoreSource:
     """A log in a store, up to a locked head. Ids and tree nodes are looked up where they lie: that verifies them too."""
@@ -63,27 +79,37 @@ class StoreSource:
         self._reader = LogReader(store, lambda: head)
 
     def _held(self) -> int:
-        """Entries that the store may have at most: a damaged lock can say any size, and it is not walked up to that."""
-        last = self.store.last("entries", layout.seq_key(2**64 - 1))
-        return 0 if last is None else int.from_bytes(last[0]) + layout.RUN_EVENTS
+        """Entries that the store has, as far as the lock's size can be believed: a damaged lock can say any, and is not walked up to that."""
+        last = self.store.last("entries", layout.seq_key(max(self.head.size - 1, 0)))
+        with suppress(LedgerError):
+            if last is not None and int.from_bytes(last[0]) + len(layout.split_entries(last[1])) >= self.head.size:
+                return self.head.size
+        held = 0
+        for key, run in self.store.scan("entries"):
+            if key != layout.seq_key(held):
+                break
+            with suppress(LedgerError):  # unreadable: the walk names it
+                held += len(layout.split_entries(run))
+        return held
 
     def rows(self, start: int, end: int) -> tuple[Rows, list[Finding]]:
         """Runs in their order; a run under a wrong key, across a multiple of 32, or unreadable, is a finding."""
         findings: list[Finding] = []
-        entries = [entry for _, run in self._runs("entries", start, end, findings) for entry in run]
+        begin = start - start % layout.RUN_EVENTS  # a run never crosses a multiple, so one begins here
+        entries = [entry for _, run in self._runs("entries", begin, end, findings) for entry in run][: end - begin]
         payloads: list[StoredPayload] = []
-        for at, stored in self._runs("payloads", start, end, findings):
-            payloads += [None] * (at - start - len(payloads))
+        for at, stored in self._runs("payloads", begin, end, findings):
+            payloads += [None] * (at - begin - len(payloads))
             payloads += [item if isinstance(item, bytes) else None for item in stored]
             findings += [
                 Finding(Step.PAYLOADS, seq, "the tag that tells retries of the erased event is damaged")
                 for seq, item in enumerate(stored, at)
                 if isinstance(item, tuple) and not is_retry_tag(*item)
             ]
-        if len(entries) != end - start:
-            findings.append(Finding(Step.ENCODING, start, f"{len(entries)} entries lie in [{start}, {end})"))
+        if len(entries) != end - begin:
+            findings.append(Finding(Step.ENCODING, start, f"{len(entries)} entries lie in [{begin}, {end})"))
         payloads += [None] * (len(entries) - len(payloads))
-        return list(zip(entries, payloads, strict=False)), findings
+        return list(zip(entries, payloads, strict=False))[start - begin :], findings
 
     def _runs(self, family: str, start: int, end: int, findings: list[Finding]) -> Iterator[tuple[int, list]]:  # type: ignore[type-arg]  # of entries or of payloads
         step = Step.ENCODING if family == "entries" else Step.PAYLOADS
@@ -102,7 +128,7 @@ class StoreSource:
                 at = max(at, int.from_bytes(key[:8]))
             yield at, run
             at += len(run)
-        if at != end:
+        if at < end:
             findings.append(Finding(step, at, f"{family} end at {at}, not at {end}"))
 
     def heads(self) -> list[tuple[int, bytes]]:
@@ -135,8 +161,9 @@ class StoreSource:
                         f"its (source, id) leads to {found.hex() if found else 'nothing'}: not unique, or the id index is wrong",
                     )
                 )
+        earliest: dict[bytes, int | None] = {}
         for seq, cause in segment.causes:
-            first = self._reader.seq_of_id(cause)
+            first = earliest[cause] if cause in earliest else earliest.setdefault(cause, self._reader.seq_of_id(cause))
             if first is None or first >= seq:
                 add(Finding(Step.ENCODING, seq, f"its cause {cause.hex()} is no earlier event"))
         nodes = list(segment.tile_nodes.items())
@@ -155,11 +182,74 @@ class StoreSource:
 
     def judge(self, joint: Joint) -> list[Finding]:
         """The small families, and the root that the lock says beside its checkpoint."""
-        given, findings = joint.frontier.root(), check_stored(self.store, joint)
+        tail = self.tail()
+        given, findings = joint.frontier.root(), check_stored(self.store, joint, tail)
+        if tail is not None:
+            findings += tail.segment.findings
         if given != self.head.root:
             said = f"the lock says root {self.head.root.hex()}, the entries give {given.hex()}"
             findings.append(Finding(Step.TREE, None, said))
         return findings
+
+    def erased_past_lock(self) -> dict[int, bytes]:
+        """From a tail that holds: an erasure's write comes before its lock."""
+        tail = self.tail()
+        return {} if tail is None or tail.segment.findings else {seq: name for _, seq, name in tail.segment.erasures}
+
+    def tail(self) -> Tail | None:
+        """What was written past the lock, judged as any entry is (steps 1 to 5); None where there is nothing."""
+        try:
+            tip = layout.decode_tip(self.store.get("meta", layout.TIP_KEY) or b"")
+        except LedgerError:
+            return None  # named where `meta` is compared
+        if tip.size <= self.size or self.size < self.head.size:
+            return None
+        whole = StoreSource(self.store, Locked(self.origin, tip.size, tip.root, ""))
+        rows, findings = whole.rows(self.size, min(tip.size, self.size + SEGMENT_EVENTS))
+        schedule = fold_schedule(whole.authority_hint())
+        check = SegmentCheck(self.origin, self.size, schedule, payloads_known=True, note_types=frozenset())
+        for seq, (raw, payload) in enumerate(rows, self.size):
+            check.add(seq, raw, payload)
+        segment = check.segment
+        segment.end = self.size + len(rows)
+        segment.findings += findings
+        self._judge_joint(segment)
+        if segment.end != tip.size or check.prev != tip.last_hash or segment.last_recorded_at != tip.recorded_at:
+            segment.findings.append(
+                Finding(Step.ENCODING, self.size, "the tail past the lock is not what meta/tip says")
+            )
+        whole.settle(segment)
+        return Tail(segment, check.leaves, check.prev or b"")
+
+    def _judge_joint(self, tail: Segment) -> None:
+        """A tail must follow on the locked entries: chain, time, streams; and what it lacks it must have erased."""
+        raw = self._reader.raw(self.size - 1)
+        last = decode_entry(raw)
+        if tail.first_prev != entry_hash(raw):
+            tail.findings.append(Finding(Step.CHAIN, self.size, "the tail does not follow on the locked entries"))
+        if tail.first_recorded_at is None or tail.first_recorded_at < last.recorded_at:
+            tail.findings.append(Finding(Step.ENCODING, self.size, "the tail was recorded before the locked entries"))
+        erased = {(seq, name) for _, seq, name in tail.erasures}
+        tail.findings += [
+            Finding(Step.PAYLOADS, seq, "the payload is missing, and no erasure names it")
+            for seq, name in tail.missing
+            if (seq, name) not in erased
+        ]
+        going_on = {name: span for name, span in tail.streams.items() if span.first_seq}
+        for seq in range(self.size - 1, -1, -1):
+            if not going_on:
+                return
+            raw = self._reader.raw(seq)
+            before = decode_entry(raw)
+            span = going_on.pop(before.stream, None)
+            if span is not None and (span.first_seq, span.first_prev) != (before.stream_seq + 1, entry_hash(raw)):
+                tail.findings.append(
+                    Finding(Step.STREAMS, span.seq, f"stream {before.stream} does not go on from its last entry")
+                )
+        tail.findings += [
+            Finding(Step.STREAMS, span.seq, f"stream {name} starts at {span.first_seq}")
+            for name, span in going_on.items()
+        ]
 
 
 class ExportHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -240,6 +330,10 @@ class ExportSource:
     def judge(self, joint: Joint) -> list[Finding]:  # noqa: ARG002  # the seam's signature
         """The file holds nothing else."""
         return []
+
+    def erased_past_lock(self) -> dict[int, bytes]:
+        """None: a file has no lock."""
+        return {}
 
 
 def export_lines(reader: LogReader) -> Iterator[bytes]:

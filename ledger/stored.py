@@ -6,43 +6,52 @@ is counted, and the rest compared whole. Indexes and views are verified by rebui
 
 from collections.abc import Iterator
 
+import msgspec
+
 from decision_dna.ledger import layout, merkle
 from decision_dna.ledger.store import Store
-from decision_dna.ledger.verification import Finding, Joint, Step
+from decision_dna.ledger.verification import Finding, Joint, Segment, Step
 from decision_dna.schemas import codec
-from decision_dna.schemas.errors import Malformed
 
 
-def check_stored(store: Store, joint: Joint) -> list[Finding]:
-    """Every difference between the small families and what the log gives, each in the step that it belongs to."""
-    stored = store.get("meta", layout.TIP_KEY)
-    if stored is None:
-        return [Finding(Step.TREE, None, "meta/tip is missing")]
-    if _is_past_lock(stored, joint.size):
-        return []  # a tail that was never locked is the next start's to judge; these rows already speak of it
-    tip = layout.TipRecord(joint.origin, joint.size, joint.frontier.root(), joint.last_hash, joint.recorded_at)
-    seqs = [met.seq for met in joint.authority]
-    meta = {layout.TIP_KEY: codec.encode(tip), layout.AUTHORITY_KEY: codec.encode(seqs)}
-    heads = {name.encode(): codec.encode(head) for name, head in joint.streams.items()}
-    authors = {key: codec.encode(counter) for key, counter in joint.authors.items()}
+class Tail(msgspec.Struct, frozen=True):
+    """What was written past the lock: as a segment, with its leaf hashes and its last hash."""
+
+    segment: Segment
+    leaves: list[bytes]
+    last_hash: bytes
+
+
+def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]:
+    """Every difference between the small families and what the log gives, each in the step that it belongs to.
+
+    They are as new as the last write, so a tail past the lock counts with them.
+    """
+    heads, authors = dict(joint.streams), dict(joint.authors)
+    frontier, last_hash, recorded_at = joint.frontier, joint.last_hash, joint.recorded_at
+    changes = [met.seq for met in joint.authority]
+    if tail is not None:
+        heads |= {name: (span.next_seq, span.head) for name, span in tail.segment.streams.items()}
+        authors |= {key: span.after for key, span in tail.segment.authors.items()}
+        changes += [met.seq for met in tail.segment.authority]
+        frontier = merkle.extend(frontier, tail.leaves)
+        last_hash, recorded_at = tail.last_hash, max(recorded_at, tail.segment.last_recorded_at)
+    size = frontier.size
+    tip = layout.TipRecord(joint.origin, size, frontier.root(), last_hash, recorded_at)
+    meta = {layout.TIP_KEY: codec.encode(tip), layout.AUTHORITY_KEY: codec.encode(changes)}
+    streams = {name.encode(): codec.encode(head) for name, head in heads.items()}
+    counters = {key: codec.encode(counter) for key, counter in authors.items()}
     return [
         *_compare(store, "meta", meta, Step.TREE),
-        *_compare(store, "streams", heads, Step.STREAMS),
-        *_compare(store, "authors", authors, Step.ATTESTATIONS),
-        *_count(store, "ids", joint.size, Step.ENCODING),
-        *_count(store, "nodes", sum(joint.size >> height for height in range(8, 64, 8)), Step.TREE),
-        *_high_nodes(store, joint),
-        *_stray(store, "heads", joint.size - 1, Step.CHECKPOINTS),
-        *_stray(store, "entries", joint.size - 1, Step.ENCODING),
-        *_stray(store, "payloads", joint.size - 1, Step.PAYLOADS),
+        *_compare(store, "streams", streams, Step.STREAMS),
+        *_compare(store, "authors", counters, Step.ATTESTATIONS),
+        *_count(store, "ids", size, Step.ENCODING),
+        *_count(store, "nodes", sum(size >> height for height in range(8, 64, 8)), Step.TREE),
+        *_high_nodes(store, size),
+        *_stray(store, "heads", joint.size - (tail is None), Step.CHECKPOINTS),
+        *_stray(store, "entries", size - 1, Step.ENCODING),
+        *_stray(store, "payloads", size - 1, Step.PAYLOADS),
     ]
-
-
-def _is_past_lock(tip: bytes, size: int) -> bool:
-    try:
-        return layout.decode_tip(tip).size > size
-    except Malformed:
-        return False
 
 
 def _stray(store: Store, family: str, highest: int, step: Step) -> Iterator[Finding]:
@@ -67,11 +76,11 @@ def _count(store: Store, family: str, expected: int, step: Step) -> Iterator[Fin
         yield Finding(step, None, f"{family} has {have} rows, the entries give {expected}")
 
 
-def _high_nodes(store: Store, joint: Joint) -> Iterator[Finding]:
+def _high_nodes(store: Store, size: int) -> Iterator[Finding]:
     """Nodes above the segments, from the stored (and checked) ones below."""
     height = 24
-    while joint.size >> height:
-        for index in range(joint.size >> height):
+    while size >> height:
+        for index in range(size >> height):
             below = store.scan(
                 "nodes", layout.node_key(height - 8, index << 8), layout.node_key(height - 8, (index + 1) << 8)
             )

@@ -169,6 +169,15 @@ def stream_of(type_name: str, source: str) -> str:
     return f"{family}/{source}"
 
 
+def check_stream(stream: str) -> None:
+    """Raise Malformed unless a stream may be called so: a type's first word ‖ `/` ‖ a source."""
+    family, slash, source = stream.partition("/")
+    if not slash or "." in family or len(family) > 64 or not _TYPE.fullmatch(family):
+        raise Malformed(f"not a stream (a type's first word, '/', a source): {stream!r}")
+    if len(source) > 64 or not _SOURCE.fullmatch(source):
+        raise Malformed(f"not a stream (a type's first word, '/', a source): {stream!r}")
+
+
 def check_plain_text(text: str, what: str, bytes_max: int) -> None:
     """Raise Malformed for control characters, or more bytes of UTF-8 than allowed."""
     if not text.isprintable() and any(c < " " or c == "\x7f" for c in text):

@@ -153,4 +153,6 @@ def decode_payload(type_name: str, schema: int, data: bytes) -> Payload | dict[s
     try:
         return msgspec.convert(fields, kind_of(type_name, _newest[type_name]).struct)
     except msgspec.ValidationError as error:
-        raise InvariantBroken(f"the upcasters of {type_name} from schema {schema} do not lead to the newest: {error}") from None
+        raise InvariantBroken(
+            f"the upcasters of {type_name} from schema {schema} do not lead to the newest: {error}"
+        ) from None

@@ -74,6 +74,10 @@ class RemoteSource:
             if published[at] != value
         ]
 
+    def erased_past_lock(self) -> dict[int, bytes]:
+        """None: payloads are not part of the public log."""
+        return {}
+
     def judge(self, joint: Joint) -> list[Finding]:
         """Nothing else is published that an anonymous verifier could hold against the log."""
         del joint

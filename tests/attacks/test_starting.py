@@ -13,39 +13,9 @@ from decision_dna.ledger.plan import Signer, Tip, link, prepare
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.schemas import codec
-from decision_dna.schemas.errors import CannotOpen, LedgerError
-from decision_dna.schemas.ledgering import KEY, KeyChange
+from decision_dna.schemas.errors import CannotOpen
 from tests.attacks.samples import honest
-from tests.ledger.samples import AUTHOR, ORIGIN, Author, draft, new_ledger, register
-
-
-def test_a_revoked_key_does_not_come_back_by_a_row_of_meta(tmp_path: Path) -> None:
-    ledger, clock = new_ledger(tmp_path / "d")
-    author = Author()
-    with ledger:
-        register(ledger)
-        ledger.append([author.say(1, clock.now_ns())])
-        name = hashing.key_id(AUTHOR.public)
-        change = KeyChange(
-            action="revoke",
-            key=AUTHOR.public,
-            overlap=0,
-            purpose="author",
-            replaces=name,
-            sources=(),
-            suspect_from=None,
-        )
-        ledger.append_signed(ledger.sign_own(ledger.keys.of_purpose("root")[0], KEY, change))
-    with RocksStore.open(str(tmp_path / "d" / "db"), create=False) as store:
-        batch = store.batch()
-        batch.put("meta", layout.AUTHORITY_KEY, codec.encode([0, 1]))
-        store.write(batch, durable=True)
-    try:
-        with open_ledger(tmp_path / "d", clock=clock) as again:
-            outcome = again.append([author.say(2, clock.now_ns())]).outcomes[0]
-    except CannotOpen:
-        return
-    assert isinstance(outcome, LedgerError)
+from tests.ledger.samples import ORIGIN, draft
 
 
 @pytest.mark.parametrize("lie", ["backdated", "misnumbered", "payload lost"])
