@@ -780,6 +780,7 @@ OPEN_TYPES = ("engine.state", "engine.session", "route.draw_key")
 ORIGIN = re.compile(r"[!-*,-~]{1,128}")  # visible ASCII without plus
 TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 SOURCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+STREAM = re.compile(r"[a-z][a-z0-9_]{0,63}/[A-Za-z0-9._-]{1,64}")
 TRACE = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -1369,7 +1370,7 @@ class Findings:
         failed = {step for step, _ in self.found}
         steps = {step: "pass" if step in self.taken else "inconclusive" for step in STEPS}
         steps.update(dict.fromkeys(failed, "fail"))
-        pinned = pinned and not failed & {1, 4, 7}  # else anyone may have named these keys
+        pinned = pinned and not failed & {1, 4, 6, 7}  # else anyone may have named these keys
         return Report(steps, self.found, not failed and (pinned or not key_given), pinned, self.notes)
 
 
@@ -1740,7 +1741,8 @@ def _read_run_line(value: Json) -> Line:
 
 def _read_run(value: Json) -> Run:
     stream, start, end, entries = json_object(value, "stream", "from", "to", "entries")
-    name = as_text(json_text(stream))
+    name = json_text(stream)
+    demand(STREAM.fullmatch(name) is not None, "a stream is a type's first word, a slash and a source")
     run = Run(name, json_int(start), json_int(end), [_read_run_line(entry) for entry in json_list(entries)])
     demand(run.start <= run.end, "the run ends before it begins")
     return run

@@ -638,7 +638,7 @@ def judge_earlier(joint: Joint, heads: Sequence[tuple[int, bytes]]) -> None:
 def _judge_pin(joint: Joint, authority: Authority, vkey: Vkey | None, pinned: bool) -> Pin:
     if vkey is None:
         return Pin(False, False, "no key given: who signed is not pinned")
-    if any(joint.found[step] for step in (Step.ENCODING, Step.ATTESTATIONS, Step.CHECKPOINTS)):
+    if any(joint.found[step] for step in (Step.ENCODING, Step.ATTESTATIONS, Step.TREE, Step.CHECKPOINTS)):
         return Pin(
             True, False, "nothing is pinned where entries, attestations or heads fail: anyone may have made them"
         )
