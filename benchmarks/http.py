@@ -94,6 +94,7 @@ def sent(address: str, load: Load, cores: set[int] | None = None) -> Sent:
     """Have a load sent from another process."""
     here, there = multiprocessing.Pipe()
     process = _started(_send, address, load, cores, there)
+    there.close()  # so that a process that dies says nothing instead of being waited for
     result: Sent = here.recv()
     process.join()
     return result
@@ -114,6 +115,7 @@ def server(path: Path, cores: set[int] | None = None, **settings: Any) -> Iterat
     """The address of a server over a ledger in a folder."""
     here, there = multiprocessing.Pipe()
     process = _started(_serve, path, Settings(port=0, **settings), cores, there)
+    there.close()
     try:
         yield here.recv()
     finally:

@@ -66,8 +66,12 @@ def verify_folder(
         source = StoreSource(view.store, head)
         if processes < 2 or source.size <= SEGMENT_EVENTS:
             return verify(source, vkey, progress=progress, note_types=note_types, checks=checks, earlier=earlier)
-        opened = (str(path), source.head)
-        with ProcessPoolExecutor(processes, get_context("spawn"), _open_in_worker, opened) as pool:
+        with (
+            tempfile.TemporaryDirectory(prefix="dna-verify-") as scratch,
+            ProcessPoolExecutor(
+                processes, get_context("spawn"), _open_in_worker, (str(path), source.head, scratch)
+            ) as pool,
+        ):
             return verify(
                 source,
                 vkey,
@@ -84,11 +88,10 @@ _source: StoreSource | None = None
 """The worker process's own view of the folder."""
 
 
-def _open_in_worker(path: str, head: Locked) -> None:
+def _open_in_worker(path: str, head: Locked, scratch: str) -> None:
     global _source  # noqa: PLW0603  # a process pool's initializer has no other place to leave it
     end_with_parent()
-    scratch = tempfile.mkdtemp(prefix="dna-verify-")
-    _source = StoreSource(RocksStore.open_beside(f"{path}/db", scratch), head)
+    _source = StoreSource(RocksStore.open_beside(f"{path}/db", tempfile.mkdtemp(dir=scratch)), head)
 
 
 def _work_there(work: Work) -> Segment:

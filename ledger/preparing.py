@@ -14,7 +14,7 @@ from multiprocessing import get_context, parent_process
 import msgspec
 
 from decision_dna.ledger import hashing
-from decision_dna.ledger.authority import Authority, AuthorKey, required_attestation
+from decision_dna.ledger.authority import LEDGER_PRINCIPAL, Authority, AuthorKey, required_attestation
 from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.plan import SALT_BYTES, AuthorDraft, Draft, Prepared, Signer, prepare, prepare_signed
 from decision_dna.ledger.signatures import SigningKey, is_signed
@@ -52,6 +52,8 @@ class Preparation:
     def prepare(self, drafts: Drafts, principal: str, now: int) -> list[Prepared | LedgerError]:
         """Claims for drafts; errors stay in their places. Raises Malformed for a principal that no entry can have."""
         check_principal(principal)
+        if principal == LEDGER_PRINCIPAL:
+            raise Refused(f"the principal {LEDGER_PRINCIPAL!r} is the ledger itself")
         fresh = new_ids(len(drafts), now)
         salts = os.urandom(SALT_BYTES * len(drafts))
         notarise, leave = Signer(self._notary, principal), Signer(None, "")

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from decision_dna.ledger.evidence import Around, leaves_before, prove_event, prove_run
-from decision_dna.ledger.queries import EventFilter, find
+from decision_dna.ledger.evidence import Around, prove_event, prove_run
+from decision_dna.ledger.queries import EventFilter, find, heads_before
+from decision_dna.ledger.streams import list_leaves
 from decision_dna.schemas.errors import LedgerError, NotFound, Unavailable
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_text
@@ -115,4 +116,12 @@ def _run(log: View, stream: str, from_ns: int, to_ns: int, beat: int) -> bytes:
     seqs = list(find(log.indexes, wanted, anchor, beat))
     before = next(find(log.indexes, EventFilter(type=HEARTBEAT), 0, seqs[0], reverse=True), None) if seqs else None
     around = Around(_authority_seqs(log), before, beat)
-    return prove_run(log.reader, stream, seqs, from_ns, to_ns, around, leaves_before(log.reader, beat))
+    return prove_run(
+        log.reader,
+        stream,
+        seqs,
+        from_ns,
+        to_ns,
+        around,
+        list_leaves(heads_before(log.reader, log.store, log.indexes, beat)),
+    )

@@ -83,5 +83,7 @@ def sentence(payload: Payload) -> str:
         case SandwichPattern():
             return f"the pattern of a sandwich without its profit in {payload.pool}"
         case Arbitrage():
-            return f"arbitrage over {len(payload.hops)} pools by {payload.signer}: {payload.net_lamports} lamports"
+            return (
+                f"arbitrage over {len(payload.hops)} pools by {payload.signer}: worth {payload.value_lamports} lamports"
+            )
     return type(payload).__name__

@@ -3,17 +3,15 @@
 from itertools import islice
 
 from decision_dna.ledger import layout, streams
-from decision_dna.ledger.evidence import Around, leaves_before, prove_event, prove_run
+from decision_dna.ledger.evidence import Around, prove_event, prove_run
 from decision_dna.ledger.indexes import Indexes
 from decision_dna.ledger.ledger import Ledger
-from decision_dna.ledger.lock import Locked
-from decision_dna.ledger.queries import EventFilter, Order, find, query, stream_heads
+from decision_dna.ledger.queries import EventFilter, Order, find, heads_before, query
 from decision_dna.ledger.reader import LogReader
 from decision_dna.schemas.errors import NotFound, TooLarge
 from decision_dna.schemas.ledgering import HEARTBEAT
 
 RUN_EVENTS_MAX = 10_000
-WALK_BACK_MAX = 100_000
 
 
 def event_evidence(ledger: Ledger, indexes: Indexes, seq: int, *, with_payload: bool) -> bytes:
@@ -40,7 +38,8 @@ def run_evidence(ledger: Ledger, indexes: Indexes, stream: str, from_ns: int, to
         raise TooLarge(f"a run of more than {RUN_EVENTS_MAX} events: ask for a shorter time")
     before = _heartbeat(reader, indexes, EventFilter(type=HEARTBEAT, to_seq=seqs[0]), "desc") if seqs else None
     around = Around(_authority_seqs(ledger, reader), before, after)
-    return prove_run(reader, stream, seqs, from_ns, to_ns, around, _leaves(ledger, reader, after))
+    leaves = streams.list_leaves(heads_before(reader, ledger.store, indexes, after))
+    return prove_run(reader, stream, seqs, from_ns, to_ns, around, leaves)
 
 
 def pinned(ledger: Ledger) -> LogReader:
@@ -57,11 +56,3 @@ def _heartbeat(reader: LogReader, indexes: Indexes, wanted: EventFilter, order: 
 def _authority_seqs(ledger: Ledger, reader: LogReader) -> tuple[int, ...]:
     seqs = layout.decode_seqs(ledger.store.get("meta", layout.AUTHORITY_KEY) or b"\x90")
     return tuple(seq for seq in seqs if seq < reader.size)
-
-
-def _leaves(ledger: Ledger, reader: LogReader, seq: int) -> list[bytes]:
-    """The list that a heartbeat commits to: walking back from the end is short where it is a recent one."""
-    if reader.size - seq > WALK_BACK_MAX:
-        return leaves_before(reader, seq)
-    at_seq = LogReader(ledger.store, lambda: Locked(ledger.origin, seq, b"", ""))
-    return streams.list_leaves(stream_heads(at_seq, ledger.store))

@@ -17,7 +17,7 @@ from decision_dna.ledger.followers import Followers
 from decision_dna.ledger.indexes import Indexes, IndexFollower
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.queries import EventFilter, query
-from decision_dna.schemas.errors import Unavailable
+from decision_dna.schemas.errors import Refused, Unavailable
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.service.http.metrics import Metrics
 from decision_dna.service.http.stream import Tail
@@ -105,6 +105,9 @@ async def _heartbeats(ledger: Ledger, indexes: Indexes, closing: asyncio.Event) 
             await asyncio.to_thread(ledger.heartbeat)
         except Unavailable:  # the writer has stopped: readiness says so, and nothing can be said in the log
             return
+        except Refused:  # the clock stepped: heartbeats wait, as appends do, until an operator vouches for it
+            wait = 1.0
+            continue
         wait = _period_seconds(ledger)
 
 
