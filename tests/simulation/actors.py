@@ -241,7 +241,7 @@ def vouches(world: World) -> str:
     def vouched(model: Model) -> None:
         model.clock_step = 0
 
-    return world.append_own(lambda: world.ledger.accept_clock(world.root, "as it is"), vouched)
+    return world.append_own(lambda: world.ledger.accept_clock(world.root, "as it is"), vouched, vouching=True)
 
 
 def follows(world: World) -> str:
