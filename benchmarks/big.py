@@ -71,8 +71,8 @@ def run(events: int, folder: Path | None) -> dict[str, Any]:
         rates = result["append_per_window"]
         result["growth_last_against_first"] = round(rates[-1] / rates[0], 3)
         result["events"] = ledger.reader.size
-        result["warm_ms"] = {name: warm(ledger, ask) for name, ask in questions(ledger, traffic).items()}
-        names = {name: wanted for name, (wanted, _) in filters(ledger, traffic).items()}
+        result["warm_ms"] = {name: warm(ask) for name, ask in questions(ledger, traffic).items()}
+        names = filters(ledger, traffic)
     result["cold_ms"] = {name: cold(path, wanted) for name, wanted in names.items()}
     result["open_s"] = opened(path)
     result["verify_events_per_s"] = round(verified(path, events))
