@@ -1,4 +1,4 @@
-"""How fast a ledger appends, durable before the answer: batches of 1,024 and single events."""
+"""How fast a ledger appends, durable before the answer: batches of 1,024, alone and with every index caught up, and single events."""
 
 import tempfile
 import time
@@ -15,6 +15,8 @@ from benchmarks.load import (
     requests,
     signed_requests,
 )
+from decision_dna.ledger.followers import Followers
+from decision_dna.ledger.indexes import IndexFollower
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.preparing import Decode, Preparers
@@ -46,19 +48,41 @@ def singles(ledger: Ledger, count: int) -> dict[str, float]:
     return {"p50_ms": times[count // 2], "p99_ms": times[count * 99 // 100]}
 
 
+def indexed_rate(ledger: Ledger, preparers: Preparers, decode: Decode, bodies: list[bytes]) -> float:
+    """As `rate`, until every index has caught up with the last event."""
+    followers = Followers(ledger.store, ledger.reader, [IndexFollower()])
+    followers.catch_up()
+    ledger.writer.on_commit(followers.wake)
+    followers.start()
+    start = time.perf_counter()
+    rate(ledger, preparers, decode, bodies)
+    followers.wait_until(ledger.reader.size, 600)
+    seconds = time.perf_counter() - start
+    followers.close()
+    return len(bodies) * BATCH / seconds
+
+
 def run(batches: int = 200) -> dict[str, Any]:
-    """All rows of appending without indexes."""
+    """All rows of appending in process. Unsigned events are prepared in one process, signed ones in two."""
     result: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder, new_ledger(Path(folder) / "d") as ledger:
-        preparers = ledger.preparers(1)
-        try:
-            rate(ledger, preparers, decode_request, requests(5, "raw"))
-            result["none"] = rate(ledger, preparers, decode_request, requests(batches, "raw"))
-            result["notary"] = rate(ledger, preparers, decode_request, requests(batches // 2, "engine"))
-            result["author"] = rate(ledger, preparers, decode_signed, signed_requests(batches // 10))
-            result["single"] = singles(ledger, 1000)
-        finally:
-            preparers.close()
+    kinds = {
+        "none": (1, decode_request, requests(batches, "raw")),
+        "notary": (2, decode_request, requests(batches // 2, "engine")),
+        "author": (2, decode_signed, signed_requests(batches // 4)),
+    }
+    for name, (processes, decode, bodies) in kinds.items():
+        for measure in (rate, indexed_rate):
+            with tempfile.TemporaryDirectory() as folder, new_ledger(Path(folder) / "d") as ledger:
+                preparers = ledger.preparers(processes)
+                try:
+                    rate(ledger, preparers, decode_request, requests(5, "engine"))  # the workers are up
+                    result[f"{name}{'_indexed' if measure is indexed_rate else ''}"] = round(
+                        measure(ledger, preparers, decode, bodies)
+                    )
+                    if (name, measure) == ("none", rate):
+                        result["single"] = singles(ledger, 1000)
+                finally:
+                    preparers.close()
     return result
 
 
