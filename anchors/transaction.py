@@ -109,6 +109,12 @@ def check_anchor_transaction(raw: bytes, anchor_key: bytes, origin: str) -> Anch
     return AnchorProof(signature, memo.n, memo.previous, memo.note, memo.checkpoint, memo_call.data)
 
 
+def anchor_memo(raw: bytes) -> bytes:
+    """The memo's bytes in an anchor transaction that is not checked here. Raises ProofRejected where there is none."""
+    transaction = _decoded(raw)
+    return _memo_and_transfer([_resolved(call, transaction.keys) for call in transaction.instructions])[0].data
+
+
 class _Call(NamedTuple):
     """An instruction with the keys themselves in place of their indexes."""
 

@@ -7,7 +7,8 @@ import msgspec
 
 from decision_dna.ledger import hashing
 from decision_dna.ledger.ids import new_ids
-from decision_dna.ledger.ledger import Ledger, create, open_ledger
+from decision_dna.ledger.ledger import Ledger
+from decision_dna.ledger.opening import create, open_ledger
 from decision_dna.ledger.plan import AuthorDraft, Draft
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.schemas import codec

@@ -26,8 +26,9 @@ from decision_dna.engine.projections import DETECTIONS, ProjectionFollower
 from decision_dna.engine.replay import replay_log
 from decision_dna.ledger.followers import Follower, Followers, stretches
 from decision_dna.ledger.indexes import BLOCK_EVENTS, Indexes, IndexFollower, rebuild
-from decision_dna.ledger.ledger import DEFAULT_POLICY, Ledger, create, open_ledger
+from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.lock import Lock
+from decision_dna.ledger.opening import DEFAULT_POLICY, create, open_ledger
 from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.queries import EventFilter, lineage, query, stream_run
 from decision_dna.ledger.reader import LogReader
@@ -53,7 +54,6 @@ class Traffic:
         self.chance = random.Random(seed)
         self.pools = [self.word(44) + "/" + self.word(44) for _ in range(POOLS)]
         self.ids: list[bytes] = []
-        self.traces: list[str] = []
 
     def word(self, length: int) -> str:
         """As keys on the chain look."""
@@ -70,7 +70,6 @@ class Traffic:
             payload = self.arbitrage(pool) if kind == KINDS[0] else codec.encode({"data": chance.randbytes(280)})
             source = f"source-{chance.randrange(SOURCES)}"
             drafts.append(Draft(kind, 1, source, payload, subject=pool, causes=cause, trace=trace))
-            self.traces += [trace] if trace and len(self.traces) < 10_000 else []
         return drafts
 
     def arbitrage(self, pool: str) -> bytes:
@@ -196,11 +195,12 @@ def _cost(work: Callable[[], object], events: int) -> float:
 def filters(ledger: Ledger, traffic: Traffic) -> dict[str, EventFilter]:
     """One question for each index, and some for several at once."""
     middle = ledger.reader.event(ledger.reader.size // 2).entry.recorded_at
-    pool, source, trace = traffic.pools[7], "source-7", traffic.traces[len(traffic.traces) // 2][3:35]
+    pool, source = traffic.pools[7], "source-7"
     found = query(
         ledger.reader, Indexes(ledger.store), EventFilter(from_seq=ledger.reader.size // 2), limit=1000
     ).events
     cause = next(event.claim.causes[0] for event in found if event.claim.causes)
+    trace = next(event.claim.correlation for event in found if event.claim.trace)
     return {
         "type": EventFilter(type="x.swap"),
         "family": EventFilter(type="detection.*"),
@@ -210,7 +210,7 @@ def filters(ledger: Ledger, traffic: Traffic) -> dict[str, EventFilter]:
         "correlation": EventFilter(correlation=trace),
         "cause": EventFilter(cause=cause),
         "time": EventFilter(time_from=middle),
-        "subject and source": EventFilter(subject=pool, source=source),
+        "subject and source": EventFilter(subject=found[0].claim.subject, source=found[0].claim.source),
         "type and subject since": EventFilter(type="x.swap", subject=pool, time_from=middle),
         "everything": EventFilter(),
     }
@@ -227,9 +227,15 @@ def questions(ledger: Ledger, traffic: Traffic) -> dict[str, Callable[[random.Ra
 
     asked = {name: page(wanted) for name, wanted in filters(ledger, traffic).items()}
     asked["any subject"] = lambda chance: page(EventFilter(subject=chance.choice(traffic.pools)))(chance)
+    asked["any subject and source"] = lambda chance: page(any_two(traffic, chance))(chance)
     asked["run of a stream"] = lambda chance: stream_run(reader, indexes, "x/source-7", chance.randrange(500), 100)
     asked["lineage"] = lambda chance: lineage(reader, indexes, chance.randrange(reader.size), depth=4, limit=50)
     return asked
+
+
+def any_two(traffic: Traffic, chance: random.Random) -> EventFilter:
+    """Two words that were hardly asked for together before: nothing that was kept helps."""
+    return EventFilter(subject=chance.choice(traffic.pools), source=f"source-{chance.randrange(SOURCES)}")
 
 
 def warm(ask: Callable[[random.Random], object]) -> Result:

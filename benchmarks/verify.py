@@ -10,7 +10,8 @@ from benchmarks.load import BATCH, decode_request, decode_signed, new_ledger, re
 from decision_dna.ledger.folder import verify_folder
 from decision_dna.ledger.followers import Followers
 from decision_dna.ledger.indexes import IndexFollower
-from decision_dna.ledger.ledger import Ledger, open_ledger
+from decision_dna.ledger.ledger import Ledger
+from decision_dna.ledger.opening import open_ledger
 from decision_dna.ledger.store import FAMILIES
 
 

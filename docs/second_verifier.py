@@ -1192,6 +1192,14 @@ def check_author_seq_kept(entry: Entry) -> None:
     demand(not kept or entry.attestation == "author", "author_seq is kept, but no author attests the entry")
 
 
+def take_key_id(used: dict[bytes, bytes], key_id: bytes, key: bytes) -> None:
+    """One more key of the log: its key_id stands for no key that there was before, itself included."""
+    other = used.get(key_id)
+    demand(other != key, "a key is used twice in the log")
+    demand(other is None, f"key_id {key_id.hex()} stands for two keys of the log")
+    used[key_id] = key
+
+
 class Keys:
     """The keys and the policy before some entry. Ask `check` of the entry first, then `fold` it in."""
 
@@ -1207,7 +1215,9 @@ class Keys:
         self.first_log_key = genesis.log_key
         self.log_rotations: list[LogRotation] = []
         self.authors: dict[bytes, Author] = {}  # by key_id
-        self.used = {self.root, *self.live.values()}
+        self.used: dict[bytes, bytes] = {}  # every key there ever was, by key_id
+        for key in (self.root, *self.live.values()):
+            take_key_id(self.used, key_id_of(key), key)
         self.policy = genesis.policy
         self.suspects: list[str] = []  # what revocations say: reported, not failed
 
@@ -1280,25 +1290,20 @@ class Keys:
             else:
                 self._revoke(change)
 
-    def _demand_new(self, key: bytes) -> None:
-        demand(key not in self.used, "a key is used twice in the log")
-
     def _register(self, change: KeyChange) -> None:
-        self._demand_new(change.key)
-        self.used.add(change.key)
+        take_key_id(self.used, key_id_of(change.key), change.key)
         self.authors[key_id_of(change.key)] = Author(change.key, change.sources)
 
     def _rotate(self, change: KeyChange, seq: int) -> None:
         replaced = self.live_key(change.purpose, change.replaces)
         if replaced is None:
             raise Rejected(f"rotate replaces no live {change.purpose} key")
-        self._demand_new(change.key)
         sources = self.authors[change.replaces].sources if change.purpose == "author" else ()
         demand(change.sources == sources, "rotate changes the sources")
         if change.purpose == "log" and self.log_rotations:
             last = self.log_rotations[-1]
             demand(seq > last.seq + last.overlap, "the log key is rotated while an overlap runs")
-        self.used.add(change.key)
+        take_key_id(self.used, key_id_of(change.key), change.key)
         if change.purpose == "author":
             del self.authors[change.replaces]
             self.authors[key_id_of(change.key)] = Author(change.key, change.sources)

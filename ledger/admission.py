@@ -69,10 +69,12 @@ class Admission:
         self._allowed: set[tuple[str, str, bytes]] = set()
         self._notary_id = hashing.key_id(authority.notary)
 
-    def admit(self, rows: Sequence[Prepared | LedgerError], *, atomic: bool) -> list[Verdict]:
-        """Judge a request. With `atomic`, one refusal refuses all: then every verdict is an error."""
+    def admit(self, rows: Sequence[Prepared | LedgerError], *, atomic: bool) -> Sequence[Verdict]:
+        """Judge a request; a range where all of it is new. With `atomic`, one refusal refuses all: then every verdict is an error."""
         count, counters = len(self.rows), dict(self.counters) if atomic else self.counters
         verdicts = [self._admit_one(row) for row in rows]
+        if len(self.rows) - count == len(rows):
+            return range(count, len(self.rows))
         refused = next((v for v in verdicts if isinstance(v, LedgerError)), None) if atomic else None
         if refused is None:
             return verdicts
@@ -100,9 +102,14 @@ class Admission:
     def _admit_one(self, row: Prepared | LedgerError) -> Verdict:
         if isinstance(row, LedgerError):
             return row
-        if not (
-            row.fresh and (row.stream, row.attestation, row.key_id) in self._allowed and row.occurred_at <= self._latest
-        ) or (row.open or row.causes or row.expected_stream_seq is not None):
+        if (
+            not row.fresh
+            or row.open
+            or row.causes
+            or row.expected_stream_seq is not None
+            or row.occurred_at > self._latest
+            or (row.stream, row.attestation, row.key_id) not in self._allowed
+        ):
             try:
                 if not row.fresh and (same := self._earlier(row)) is not None:
                     return same

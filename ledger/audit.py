@@ -5,10 +5,12 @@ turn out to say otherwise, one more walk with what they say. A result counts onl
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from contextlib import suppress
+from typing import Protocol
 
 import msgspec
 
+from decision_dna.ledger.entrance import Entrance
 from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.sources import Source
 from decision_dna.ledger.verification import (
@@ -18,16 +20,21 @@ from decision_dna.ledger.verification import (
     Pin,
     Schedule,
     Segment,
+    SegmentCheck,
     Step,
-    check_segment,
     fold_schedule,
     judge_earlier,
     judge_heads,
 )
+from decision_dna.schemas import codec
+from decision_dna.schemas.anchoring import CONFIRMED, AnchorConfirmed
 from decision_dna.schemas.claims import AHEAD_NS_MAX, decode_claim, decode_entry
 from decision_dna.schemas.errors import LedgerError, ProofRejected
+from decision_dna.schemas.ledgering import Policy
+from decision_dna.schemas.payloads import kind_of
 
 WALKS_MAX = 4
+PIECE_EVENTS = 2048
 NOT_ASKED = {
     Step.WITNESSES: "no witness policy: nobody else signed these heads",
     Step.ANCHORS: "no anchor was checked",
@@ -49,8 +56,23 @@ class StepResult(msgspec.Struct, frozen=True):
     text: str
 
 
+class LastAnchor(msgspec.Struct, frozen=True):
+    """How long a log has gone on without an anchor: since a time (ns) and a size, up to `entries` entries; and what policy
+    promises. Size 0: there was none yet, and `since` is when the log began."""
+
+    since: int
+    size: int
+    entries: int
+    seconds_max: int
+    events_max: int
+
+
 class Report(msgspec.Struct):
-    """The verification of a log. It holds where no step failed."""
+    """The verification of a log. It holds where no step failed; `checkpoint` is the newest head, as it stands, to be kept then.
+
+    From `from_seq` on; `unverified` then says what that leaves open, and `tied` whether an earlier head of the verifier's
+    covers all before it.
+    """
 
     origin: str
     size: int
@@ -63,6 +85,11 @@ class Report(msgspec.Struct):
     heartbeat_at: int | None
     heartbeat_seconds_max: int
     notes: list[str]
+    checkpoint: str = ""
+    last_anchor: LastAnchor | None = None
+    from_seq: int = 0
+    tied: bool = True
+    unverified: list[str] = []
 
     @property
     def holds(self) -> bool:
@@ -94,37 +121,47 @@ Check = Callable[[Joint, list[tuple[int, bytes]]], Extra]
 
 
 def do_work(source: Source, work: Work) -> Segment:
-    """Check one segment of a source."""
-    rows, findings = source.rows(work.start, work.end)
-    lost = work.end - work.start - len(rows)  # named in `findings`; empty entries keep the tree's places
-    rows = [*rows, *[(b"", None)] * lost] if lost > 0 else rows[: work.end - work.start]
-    segment = check_segment(
-        source.origin,
-        work.start,
-        rows,
-        work.schedule,
-        work.sizes,
-        payloads_known=source.payloads_known,
-        note_types=work.note_types,
-    )
+    """Check one segment of a source, piece by piece: what was just read is still near when it is hashed."""
+    check = SegmentCheck(source.origin, work.start, work.schedule, source.payloads_known, work.note_types)
+    findings: list[Finding] = []
+    for at in range(work.start, work.end, PIECE_EVENTS):
+        end = min(at + PIECE_EVENTS, work.end)
+        rows, wrong = source.rows(at, end)
+        findings += wrong
+        for seq, (raw, payload) in enumerate(rows[: end - at], at):
+            check.add(seq, raw, payload)
+        for seq in range(at + len(rows), end):  # named in `wrong`; empty entries keep the tree's places
+            check.add(seq, b"", None)
+    segment = check.finish(work.sizes)
     segment.findings += findings
     segment.count_findings()
     source.settle(segment)
     return segment
 
 
+class Mapper(Protocol):
+    """Calls a function for each item, elsewhere and many at a time; results in order."""
+
+    def map(self, function: Callable[[Work], Segment], items: Iterator[Work], /) -> Iterator[Segment]:
+        """As `ledger.workers.Workers.map`."""
+        ...
+
+
 def verify(
     source: Source,
     vkey: Vkey | None,
     *,
-    executor: Executor | None = None,
+    executor: Mapper | None = None,
     remote_work: Callable[[Work], Segment] | None = None,
     progress: Progress | None = None,
     note_types: frozenset[str] = frozenset(),
     checks: tuple[Check, ...] = (),
     earlier: Sequence[bytes] = (),
+    entrance: Entrance | None = None,
 ) -> Report:
     """Verify a log against a pinned key (None: authenticity stays unpinned). Never raises for what the log says.
+
+    With an `entrance` of this source, from there on only; `checks` then see no entry before it.
 
     `earlier` are heads that the verifier kept from before, or got from others: the log must still begin as they say.
 
@@ -137,13 +174,22 @@ def verify(
         early.append(Finding(Step.CHECKPOINTS, None, str(error)))
         heads = []
     known = _earlier_heads(earlier, source, early)
+    hint, first = source.authority_hint(), 0
+    if entrance is not None:
+        first = entrance.seq
+        heads = [head for head in heads if head[0] >= first]
+        hint = [*entrance.authority, *(met for met in hint if met.seq >= first)]
     sizes = sorted({size for size, _ in heads} | {size for size, _ in known if size <= source.size})
-    hint = source.authority_hint()
     for _ in range(WALKS_MAX):
         schedule = fold_schedule(hint)
         joint = Joint(source.origin, schedule)
-        ids = _Ids()
-        for segment in _segments(source, _work(source, schedule, sizes, note_types), executor, remote_work):
+        ids = _Ids(first)
+        if entrance is not None:
+            entrance.begin(joint)
+        works = _work(source, schedule, sizes, note_types, first)
+        for segment in _segments(source, works, executor, remote_work):
+            if entrance is not None:
+                entrance.admit(joint, segment)
             ids.join(joint, segment)
             joint.add(segment)
             if progress is not None:
@@ -161,7 +207,13 @@ def verify(
     pin = judge_heads(joint, heads, source.size, vkey)
     judge_earlier(joint, known)
     extras = [check(joint, heads) for check in checks]
-    return _report(source, joint, pin, extras)
+    report = _report(source, joint, pin, extras)
+    report.checkpoint = heads[-1][1].decode(errors="replace") if heads else ""
+    if CONFIRMED in note_types and joint.schedule:
+        report.last_anchor = _last_anchor(joint)
+    if entrance is not None:
+        _narrow(report, joint, pin, entrance, [at for at, note in known if joint.roots.get(at) == note_of(note).root])
+    return report
 
 
 def _earlier_heads(notes: Sequence[bytes], source: Source, findings: list[Finding]) -> list[tuple[int, bytes]]:
@@ -178,10 +230,14 @@ def _earlier_heads(notes: Sequence[bytes], source: Source, findings: list[Findin
     return known
 
 
-def _work(source: Source, schedule: Schedule, sizes: list[int], note_types: frozenset[str]) -> Iterator[Work]:
-    at = 0
-    for start in range(0, source.size, SEGMENT_EVENTS):
-        end = min(start + SEGMENT_EVENTS, source.size)
+def _work(
+    source: Source, schedule: Schedule, sizes: list[int], note_types: frozenset[str], first: int
+) -> Iterator[Work]:
+    """Segments that are one full subtree each, but for the last: a start between two of `SEGMENT_EVENTS` begins with small ones."""
+    at, end = 0, first
+    while end < source.size:
+        start = end
+        end = min(start + min(start & -start or SEGMENT_EVENTS, SEGMENT_EVENTS), source.size)
         inside: list[int] = []
         while at < len(sizes) and sizes[at] <= end:
             if sizes[at] > start:
@@ -191,7 +247,7 @@ def _work(source: Source, schedule: Schedule, sizes: list[int], note_types: froz
 
 
 def _segments(
-    source: Source, works: Iterator[Work], executor: Executor | None, remote_work: Callable[[Work], Segment] | None
+    source: Source, works: Iterator[Work], executor: Mapper | None, remote_work: Callable[[Work], Segment] | None
 ) -> Iterator[Segment]:
     if executor is None or remote_work is None:
         for work in works:
@@ -203,7 +259,8 @@ def _segments(
 class _Ids:
     """Unique ids and earlier causes, where the source has no index that was verified on the way."""
 
-    def __init__(self) -> None:
+    def __init__(self, walked_from: int) -> None:
+        self._walked_from = walked_from
         self._places: dict[tuple[bytes, str], int] = {}
         self._first: dict[bytes, int] = {}
 
@@ -215,6 +272,8 @@ class _Ids:
             if earlier != seq:
                 joint.find(Step.ENCODING, seq, f"id {event_id.hex()} of {source} stands at {earlier} already")
         for seq, cause in segment.causes:
+            if cause not in self._first and self._walked_from:
+                continue  # it may stand before; `Entrance.unverified` says that nobody looked
             if self._first.get(cause, seq) >= seq:
                 joint.find(Step.ENCODING, seq, f"its cause {cause.hex()} is no earlier event")
 
@@ -276,6 +335,42 @@ def _report(source: Source, joint: Joint, pin: Pin, extras: list[Extra]) -> Repo
     return report
 
 
+def _narrow(report: Report, joint: Joint, pin: Pin, entrance: Entrance, earlier_sizes: list[int]) -> None:
+    """Say of a report that it begins at an entrance, and what that leaves open."""
+    report.from_seq, report.tied = entrance.seq, max(earlier_sizes, default=0) >= entrance.seq
+    report.unverified = entrance.unverified(earlier_sizes)
+    report.steps = [
+        result if result.step in NOT_ASKED else _from_there(result, entrance, joint.size) for result in report.steps
+    ]
+    report.verdicts = {
+        name: f"pass from seq {entrance.seq} on" if verdict == "pass" else verdict
+        for name, verdict in _verdicts(report, joint, pin).items()
+    }
+    if report.last_anchor is not None and report.last_anchor.size == 0:
+        report.last_anchor = None  # the newest may lie before
+
+
+def _from_there(result: StepResult, entrance: Entrance, size: int) -> StepResult:
+    unknown = result.step == Step.STREAMS and result.status == "pass" and entrance.streams is None
+    text = f"{size - entrance.seq} entries" if result.step == Step.ENCODING else result.text
+    return msgspec.structs.replace(
+        result, status="inconclusive" if unknown else result.status, text=f"from seq {entrance.seq} on: {text}"
+    )
+
+
+def _last_anchor(joint: Joint) -> LastAnchor:
+    """From what the walk noted; an entry that can't be read is step 9's business."""
+    newest, recorded_at = None, joint.first_recorded_at
+    for noted in joint.noted:
+        with suppress(LedgerError):
+            entry = decode_entry(noted.raw)
+            claim = decode_claim(entry.claim)
+            payload = codec.decode_as(kind_of(claim.type, claim.schema).from_msgpack, entry.open)
+            if isinstance(payload, AnchorConfirmed):
+                newest, recorded_at = payload, entry.recorded_at
+    return last_anchor(newest, recorded_at, joint.size, joint.schedule[-1][1].policy)
+
+
 def _texts(joint: Joint, pin: Pin) -> dict[int, str]:
     attested = ", ".join(f"{count} {name}" for name, count in joint.attestations.items())
     return {
@@ -305,15 +400,43 @@ def _verdicts(report: Report, joint: Joint, pin: Pin) -> dict[str, str]:
     }
 
 
-def freshness(joint_heartbeat_at: int | None, heartbeat_seconds_max: int, now: int) -> str:
-    """Whether the newest heartbeat is as recent as the policy promises, by the verifier's own clock."""
-    if joint_heartbeat_at is None:
-        return "inconclusive: no heartbeat"
-    if joint_heartbeat_at > now + AHEAD_NS_MAX:
-        return "fail: the newest heartbeat lies in the future of this clock"
-    late = (now - joint_heartbeat_at) / 1e9 - heartbeat_seconds_max
-    return (
-        "pass"
-        if late <= 0
-        else f"fail: the newest heartbeat is {late:.0f} s past the {heartbeat_seconds_max} s that policy promises"
-    )
+def last_anchor(newest: AnchorConfirmed | None, recorded_at: int, entries: int, policy: Policy) -> LastAnchor:
+    """Of the newest anchor and the time (ns) of the entry that reports it; None: of none, and the time of entry 0.
+
+    An anchor's block time is its sender's word: one that lies after its own entry counts from that entry.
+    """
+    since = recorded_at if newest is None else min(newest.block_time * 10**9, recorded_at)
+    size = 0 if newest is None else newest.size
+    return LastAnchor(since, size, entries, policy.anchor_seconds_max, policy.anchor_events_max)
+
+
+def freshness(
+    joint_heartbeat_at: int | None, heartbeat_seconds_max: int, now: int, anchor: LastAnchor | None = None
+) -> str:
+    """Whether the newest heartbeat and the newest anchor are as recent as policy promises, by the verifier's own clock.
+
+    `anchor` None: anchors were not looked at, and nothing is said of them.
+    """
+    late = [] if joint_heartbeat_at is None else _late_heartbeat(joint_heartbeat_at, heartbeat_seconds_max, now)
+    late += [] if anchor is None else _late_anchor(anchor, now)
+    if late:
+        return f"fail: {'; '.join(late)}"
+    return "inconclusive: no heartbeat" if joint_heartbeat_at is None else "pass"
+
+
+def _late_heartbeat(heartbeat_at: int, seconds_max: int, now: int) -> list[str]:
+    if heartbeat_at > now + AHEAD_NS_MAX:
+        return ["the newest heartbeat lies in the future of this clock"]
+    late = (now - heartbeat_at) / 1e9 - seconds_max
+    return [f"the newest heartbeat is {late:.0f} s past the {seconds_max} s that policy promises"] if late > 0 else []
+
+
+def _late_anchor(anchor: LastAnchor, now: int) -> list[str]:
+    what = "the newest anchor" if anchor.size else "the log's beginning, and no anchor yet,"
+    if anchor.since > now + AHEAD_NS_MAX:
+        return [f"{what} lies in the future of this clock"]
+    late, past = (now - anchor.since) / 1e9 - anchor.seconds_max, anchor.entries - anchor.size
+    said = [f"{what} is {late:.0f} s past the {anchor.seconds_max} s that policy promises"] if late > 0 else []
+    if past > anchor.events_max:
+        said.append(f"{past} entries are not anchored, policy promises at most {anchor.events_max}")
+    return said

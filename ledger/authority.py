@@ -14,6 +14,7 @@ from decision_dna.schemas import codec
 from decision_dna.schemas.claims import ENTRY_BYTES_MAX, RANK, Claim, Entry, check_origin, check_plain_text, stream_of
 from decision_dna.schemas.errors import BadInput, LedgerError, Refused
 from decision_dna.schemas.ledgering import (
+    AUTHORITY_TYPES,
     CLOCK,
     ERASURE,
     GENESIS,
@@ -51,7 +52,8 @@ class LogKey(msgspec.Struct, frozen=True):
 
 
 class Authority(msgspec.Struct, frozen=True):
-    """Keys and policy as of some seq. `suspects` maps a revoked key_id to the seq from which its entries are suspect."""
+    """Keys and policy as of some seq. `used` is every key that the log ever had, by key_id; `suspects` maps a revoked key_id to
+    the seq from which its entries are suspect."""
 
     origin: str
     root: bytes
@@ -60,7 +62,7 @@ class Authority(msgspec.Struct, frozen=True):
     anchor: bytes
     authors: Mapping[bytes, AuthorKey]
     policy: Policy
-    used: frozenset[bytes]
+    used: Mapping[bytes, bytes]
     suspects: Mapping[bytes, int]
 
     def log_keys_at(self, size: int) -> list[bytes]:
@@ -105,9 +107,9 @@ def _check_source(source: str) -> None:
 
 def begin(claim: Claim, genesis: Genesis) -> Authority:
     """The state after entry 0. Raises Refused."""
-    keys = [genesis.root_key, genesis.log_key, genesis.notary_key, genesis.anchor_key]
-    if len(set(keys)) != 4:
-        raise Refused("genesis: one key in two roles")
+    used: Mapping[bytes, bytes] = {}
+    for key in (genesis.root_key, genesis.log_key, genesis.notary_key, genesis.anchor_key):
+        used = used_with(used, hashing.key_id(key), key)
     if genesis.origin != claim.origin:
         raise Refused(f"genesis names origin {genesis.origin!r}, its claim {claim.origin!r}")
     if genesis.successor_of is not None:
@@ -124,7 +126,7 @@ def begin(claim: Claim, genesis: Genesis) -> Authority:
         anchor=genesis.anchor_key,
         authors={},
         policy=genesis.policy,
-        used=frozenset(keys),
+        used=used,
         suspects={},
     )
 
@@ -155,7 +157,7 @@ def authority_after(authority: Authority | None, entry: Entry, claim: Claim) -> 
 
     Who signed is `signature_job`'s business, and must be checked first.
     """
-    if claim.type not in (GENESIS, KEY, POLICY):
+    if claim.type not in AUTHORITY_TYPES:
         return authority
     payload = decode_ledger_payload(claim, entry.open)
     match payload:
@@ -176,9 +178,7 @@ def _key_change(authority: Authority, seq: int, change: KeyChange) -> Authority:
         return _revoke(authority, change)
     if change.suspect_from is not None:
         raise Refused("ledger.key: suspect_from belongs to a revocation")
-    if change.key in authority.used:
-        raise Refused("ledger.key: this key has been used in this log")
-    used = authority.used | {change.key}
+    used = used_with(authority.used, hashing.key_id(change.key), change.key)
     if change.action == "register":
         return _register(authority, change, used)
     if change.purpose == "author":
@@ -200,7 +200,18 @@ def _key_change(authority: Authority, seq: int, change: KeyChange) -> Authority:
     return msgspec.structs.replace(authority, used=used, **{change.purpose: change.key})
 
 
-def _register(authority: Authority, change: KeyChange, used: frozenset[bytes]) -> Authority:
+def used_with(used: Mapping[bytes, bytes], name: bytes, key: bytes) -> Mapping[bytes, bytes]:
+    """The keys of a log, by key_id, with one more. Raises Refused where the key was used before, or its key_id stands for another
+    key, of whatever purpose, living or dead: entries, policies and counters know a key by these 8 bytes alone."""
+    before = used.get(name)
+    if before == key:
+        raise Refused(f"key {key.hex()} has been used in this log")
+    if before is not None:
+        raise Refused(f"key_id {name.hex()} of key {key.hex()} stands for key {before.hex()} in this log")
+    return {**used, name: key}
+
+
+def _register(authority: Authority, change: KeyChange, used: Mapping[bytes, bytes]) -> Authority:
     if change.purpose != "author" or change.replaces:
         raise Refused("ledger.key: only author keys are registered, and replace none")
     if not change.sources or list(change.sources) != sorted(set(change.sources)):
@@ -222,7 +233,7 @@ def _revoke(authority: Authority, change: KeyChange) -> Authority:
     return msgspec.structs.replace(authority, authors=authors, suspects=suspects)
 
 
-def _rotate_log(authority: Authority, seq: int, change: KeyChange, used: frozenset[bytes]) -> Authority:
+def _rotate_log(authority: Authority, seq: int, change: KeyChange, used: Mapping[bytes, bytes]) -> Authority:
     live = authority.log[-1]
     if hashing.key_id(live.key) != change.replaces:
         raise Refused("ledger.key: replaces no live log key")

@@ -16,9 +16,9 @@ from decision_dna.ledger.authority import AuthorCounter, counter_from
 from decision_dna.ledger.folder import read_folder
 from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.keyring import Keyring, read_keyring
-from decision_dna.ledger.ledger import lock_file
 from decision_dna.ledger.lock import Lock
 from decision_dna.ledger.notes import Checkpoint, note_of, sign_checkpoint
+from decision_dna.ledger.opening import lock_file
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.streams import StreamHead, list_leaves, list_root
 from decision_dna.schemas import codec

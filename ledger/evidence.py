@@ -47,6 +47,9 @@ _TYPE_OF_ROLE: dict[str, str] = {
     "heartbeat_after": HEARTBEAT,
 }
 
+ANCHOR_NOT_CHECKED = "the anchor beside it was not checked here: `dna check` and the chain tell"
+"""Said by steps 1 to 7 of evidence with an anchor; step 9 is `anchors.beside`'s."""
+
 
 # --- making ------------------------------------------------------------------------------------------------------------
 
@@ -171,6 +174,7 @@ class EvidenceReport(msgspec.Struct):
     shown: list[Shown] = []
     payload: bytes | None = None
     checkpoint: Checkpoint | None = None
+    anchor: AnchorGiven | None = None
 
     @property
     def holds(self) -> bool:
@@ -521,7 +525,8 @@ class _Check:
         if report.kind == "absence" and self.evidence.run is not None:
             report.facts.append(f"the log has no stream {self.evidence.run.stream} up to {self.evidence.run.to_ns}")
         if self.evidence.anchor is not None:
-            report.relies_on.append("the anchor beside it was not checked here: `dna anchor verify` and the chain tell")
+            report.anchor = self.evidence.anchor
+            report.relies_on.append(ANCHOR_NOT_CHECKED)
         report.relies_on.append(
             "a whole verification of the log: that no key or policy entry was left out here, and that heartbeats are true"
         )

@@ -5,22 +5,20 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
 
 from decision_dna.ledger.audit import Check, Progress, Report, Work, do_work, verify
-from decision_dna.ledger.ledger import lock_file
 from decision_dna.ledger.lock import Lock, Locked
 from decision_dna.ledger.notes import Vkey
-from decision_dna.ledger.preparing import end_with_parent
+from decision_dna.ledger.opening import lock_file
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.verification import SEGMENT_EVENTS, Segment
+from decision_dna.ledger.workers import Workers
 from decision_dna.schemas.errors import CannotOpen
 
 
@@ -68,14 +66,12 @@ def verify_folder(
             return verify(source, vkey, progress=progress, note_types=note_types, checks=checks, earlier=earlier)
         with (
             tempfile.TemporaryDirectory(prefix="dna-verify-") as scratch,
-            ProcessPoolExecutor(
-                processes, get_context("spawn"), _open_in_worker, (str(path), source.head, scratch)
-            ) as pool,
+            Workers(_open_in_worker, (str(path), source.head, scratch), processes) as workers,
         ):
             return verify(
                 source,
                 vkey,
-                executor=pool,
+                executor=workers,
                 remote_work=_work_there,
                 progress=progress,
                 note_types=note_types,
@@ -90,7 +86,6 @@ _source: StoreSource | None = None
 
 def _open_in_worker(path: str, head: Locked, scratch: str) -> None:
     global _source  # noqa: PLW0603  # a process pool's initializer has no other place to leave it
-    end_with_parent()
     _source = StoreSource(RocksStore.open_beside(f"{path}/db", tempfile.mkdtemp(dir=scratch)), head)
 
 

@@ -2,8 +2,10 @@
 
 BLAKE3 in derive_key mode separates what is hashed for what; SHA-256 is the tree's, since every public client and
 witness fixes it. The hashers with their context already absorbed are made once and copied: cheaper than deriving anew.
+Whoever hashes many things of one kind asks for a hasher of its own (`entry_hasher`), which is set back instead of copied.
 """
 
+from collections.abc import Callable
 from hashlib import sha256
 
 from blake3 import blake3
@@ -46,6 +48,27 @@ def payload_commitment(salted: bytes) -> bytes:
     hasher = _payload.copy()
     hasher.update(salted)
     return hasher.digest()
+
+
+def entry_hasher() -> Callable[[bytes], bytes]:
+    """H_entry for one thread to use many times: two thirds of what `entry_hash` costs."""
+    return _hasher(_entry.copy())
+
+
+def payload_hasher() -> Callable[[bytes], bytes]:
+    """H_payload for one thread to use many times."""
+    return _hasher(_payload.copy())
+
+
+def _hasher(own: blake3) -> Callable[[bytes], bytes]:
+    reset, update, digest = own.reset, own.update, own.digest
+
+    def hash_of(data: bytes) -> bytes:
+        reset()
+        update(data)
+        return digest()
+
+    return hash_of
 
 
 def state_hash(data: bytes) -> bytes:

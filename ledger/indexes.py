@@ -1,11 +1,12 @@
-"""Indexes: for each term, the seqs of the events that have it, as lists by *block* of 4,096 seqs.
+"""Indexes: for each term, the seqs of the events that have it, by *block* of 4,096 seqs.
 
 A row is one term in one block. Rows are made when a block is complete, so they depend on the log alone, and never on how
 it was followed: that makes them checkable byte by byte, and keeps a ledger that grows event by event as small as one
-that grows in bulk. The events after the last complete block are read from the log; the newest are kept in memory, decoded.
+that grows in bulk. The events after the last complete block are read from the log; the newest are kept in memory, grouped.
 
-    index    tag ‖ term ‖ u32 block                          u16 for each event: its place in the block, ascending
+    index    tag ‖ term ‖ u32 block                          the places of its events in the block, as below
              "p" ‖ stream ‖ 00 ‖ u64 first stream_seq ‖ u32 block      nothing: says where the n-th event of a stream is
+             "w" ‖ u64 recorded_at ‖ u32 block                         nothing: says when the block's first event was recorded
 
     tag  what            term
     t    type            the type ‖ 00; and each of its families, as `detection.*` ‖ 00
@@ -15,20 +16,24 @@ that grows in bulk. The events after the last complete block are read from the l
     r    correlation     the trace id, 16 bytes
     c    cause           the id of the cause, 16 bytes: ids are in order of time, and so are the rows
 
+Up to 255 places are a list: the low byte of each, ascending, then the high byte of each; so apart, they compress better, and
+a place is found by its low byte at once. More are a bitmap of 512 bytes, which is never longer than the list would be:
+place n is bit n, counted from the highest bit of the first byte. So the length tells which it is.
+
 Two detections of source "dex", at seqs 0 and 2, with one heartbeat between them, give among others
 
-    74 "detection.*" 00 00000000  ->  0000 0002        70 "detection/dex" 00 0000000000000000 00000000  ->
+    74 "detection.*" 00 00000000  ->  0002 0000        70 "detection/dex" 00 0000000000000000 00000000  ->
 """
 
-import sys
 import threading
-from array import array
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, compress
+from operator import itemgetter
+from struct import Struct
+from typing import Literal
 
 from decision_dna.ledger.followers import (
     STRETCH_EVENTS,
@@ -44,15 +49,25 @@ from decision_dna.ledger.followers import (
 from decision_dna.ledger.hashing import entry_hash
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Batch, Store
+from decision_dna.schemas.claims import decode_entry
 from decision_dna.schemas.errors import InvariantBroken, Malformed
 
 BLOCK_EVENTS = 8 * STRETCH_EVENTS
-NAME, VERSION = "indexes", 1
+NAME, VERSION = "indexes", 2
 BLOCK_MAX = 2**32 - 1
+BITMAP_BYTES = BLOCK_EVENTS // 8
+LIST_MAX = BITMAP_BYTES // 2 - 1
 BLOCKS_CACHED = 4
-STEPS_BEFORE_SEEK = 4
+WINDOW_BLOCKS = 64
+WINDOWS_CACHED = 1024
+"""Of 64 blocks that were asked for several terms at once, what they have in common is kept: mostly little, at most 32 KiB."""
+STEPS_FOR_A_GET = 6
+"""A scan steps over so many rows in the time that one get takes."""
 
 Row = tuple[bytes, bytes]
+Kind = Literal["c", "r", "j", "m", "s", "t"]
+Word = tuple[Kind, str | bytes]
+"""A tag and what is sought below it: the id of a cause, a trace id in hex, a subject, a stream, a source, a type or a family."""
 
 
 # --- terms ---------------------------------------------------------------------------------------------------------
@@ -97,15 +112,114 @@ def cause_term(event_id: bytes) -> bytes:
     return b"c" + event_id
 
 
+def term_of(word: Word) -> bytes:
+    """The term that stands for a word in the rows."""
+    match word:
+        case ("c", bytes() as event_id):
+            return cause_term(event_id)
+        case ("r", str() as trace_id):
+            return correlation_term(trace_id)
+        case ("j", str() as subject):
+            return subject_term(subject)
+        case (kind, str() as name):
+            return kind.encode() + name.encode() + b"\0"
+    raise InvariantBroken(f"no index has a word like {word!r}")
+
+
 def place_key(stream: str, stream_seq: int, block: int) -> bytes:
     """That a block's first event of a stream is its `stream_seq`-th."""
     return b"p" + stream.encode() + b"\0" + stream_seq.to_bytes(8) + block.to_bytes(4)
 
 
-# --- rows ----------------------------------------------------------------------------------------------------------
+def time_key(recorded_at: int, block: int) -> bytes:
+    """That a block's first event was recorded then."""
+    return b"w" + recorded_at.to_bytes(8) + block.to_bytes(4)
 
-Postings = dict[bytes, list[int]]
-"""By term, the places of its events in a block, ascending."""
+
+# --- places of one row ---------------------------------------------------------------------------------------------
+
+_lists = [Struct(f"<{count}H").pack for count in range(LIST_MAX + 1)]
+_ALL = range(BLOCK_EVENTS)
+_singles = [place.to_bytes(2, "little") for place in _ALL]
+_SELECTORS = bytes.maketrans(b"01", b"\0\1")
+
+
+def pack(places: Sequence[int]) -> bytes:
+    """The row of some places, ascending."""
+    count = len(places)
+    if count == 1:  # most rows: causes and traces
+        return _singles[places[0]]
+    if count > LIST_MAX:
+        return bitmap(places)
+    packed = _lists[count](*places)
+    return packed[::2] + packed[1::2]
+
+
+def bitmap(places: Iterable[int]) -> bytes:
+    """The same as a bitmap, however few they are."""
+    digits = bytearray(b"0") * BLOCK_EVENTS
+    for at in places:
+        digits[at] = 49
+    return int(digits, 2).to_bytes(BITMAP_BYTES)
+
+
+def unpack(row: bytes) -> Sequence[int]:
+    """The places of a row, ascending."""
+    return [*_in_bitmap(int.from_bytes(row))] if _is_bitmap(row) else _listed(row)
+
+
+def in_order(row: bytes, *, reverse: bool) -> Iterable[int]:
+    """The places of a row, from the first or the last on. Lazy where there are many: a page seldom wants them all."""
+    if _is_bitmap(row):
+        return _in_bitmap(int.from_bytes(row), reverse=reverse)
+    return reversed(_listed(row)) if reverse else _listed(row)
+
+
+def _is_bitmap(row: bytes) -> bool:
+    return len(row) == BITMAP_BYTES
+
+
+def _listed(row: bytes) -> list[int]:
+    return [high << 8 | low for low, high in zip(row, row[len(row) // 2 :], strict=False)]
+
+
+def _in_bitmap(bits: int, *, reverse: bool = False) -> Iterator[int]:
+    digits = format(bits, f"0{BLOCK_EVENTS}b").encode().translate(_SELECTORS)
+    return compress(reversed(_ALL), reversed(digits)) if reverse else compress(_ALL, digits)
+
+
+def union(one: bytes, other: bytes) -> bytes:
+    """The row of the places of both."""
+    bits = _bits(one) | _bits(other)
+    return bits.to_bytes(BITMAP_BYTES) if bits.bit_count() > LIST_MAX else pack([*_in_bitmap(bits)])
+
+
+def _bits(row: bytes) -> int:
+    return int.from_bytes(row if _is_bitmap(row) else bitmap(_listed(row)))
+
+
+def common(one: bytes, other: bytes) -> bytes:
+    """The places that both rows have, as a row; empty where there is none. The hot loop of queries with several terms."""
+    if len(other) < len(one):
+        one, other = other, one  # bitmaps are the longest
+    if _is_bitmap(one):
+        bits = int.from_bytes(one) & int.from_bytes(other)
+        return bits.to_bytes(BITMAP_BYTES) if bits else b""
+    wanted = zip(one, one[len(one) // 2 :], strict=False)
+    if _is_bitmap(other):
+        found = [pair for pair in wanted if other[(pair[1] & 15) << 5 | pair[0] >> 3] << (pair[0] & 7) & 128]
+    else:
+        found, lows, highs = [], other[: len(other) // 2], other[len(other) // 2 :]
+        for low, high in wanted:
+            at = lows.find(low)
+            while at >= 0 and highs[at] != high:
+                at = lows.find(low, at + 1)
+            if at >= 0:
+                found.append((low, high))
+    return bytes([low for low, _ in found] + [high for _, high in found]) if found else b""
+
+
+# --- rows ----------------------------------------------------------------------------------------------------------
 
 
 class Grouping:
@@ -118,11 +232,15 @@ class Grouping:
         )
         self._effects = defaultdict[bytes, list[int]](list)
         self._firsts: dict[str, int] = {}
+        self._recorded_at = 0
 
     def add(self, entries: Sequence[EntryFacts], claims: Sequence[ClaimFacts]) -> None:
         """The events that follow on those before. The hot loop: no call that can be saved."""
         types, sources, streams, subjects = self._types, self._sources, self._streams, self._subjects
-        for at, (entry, claim) in enumerate(zip(entries, claims, strict=True), self.count):
+        if entries and not self.count:
+            self._recorded_at = entries[0].recorded_at
+        end = self.count + len(entries)
+        for at, entry, claim in zip(range(self.count, end), entries, claims, strict=True):
             types[claim.type].append(at)
             sources[claim.source].append(at)
             places = streams[entry.stream]
@@ -132,50 +250,45 @@ class Grouping:
             subjects[claim.subject].append(at)
             if claim.trace:
                 self._traces[claim.trace[3:35]].append(at)
-            for cause in claim.causes:
-                self._effects[cause].append(at)
-        self.count += len(entries)
+            if claim.causes:
+                for cause in claim.causes:
+                    self._effects[cause].append(at)
+        self.count = end
+
+    def places(self, word: Word) -> Sequence[int]:
+        """The places of a word's events so far, ascending; of a subject too they are exact."""
+        kind, name = word
+        if isinstance(name, bytes):
+            return tuple(self._effects.get(name, ()))
+        if kind == "t" and name.endswith(".*"):
+            return sorted(chain(*(places for known, places in self._types.items() if known.startswith(name[:-1]))))
+        groups = {"r": self._traces, "j": self._subjects, "m": self._streams, "s": self._sources, "t": self._types}
+        return tuple(groups[kind].get(name, ()))
 
     def rows(self, block: int) -> list[Row]:
         """All rows of the block, ascending by key."""
-        subjects = ((subject_term(name), places) for name, places in self._subjects.items() if name)
-        postings: Postings = {
-            **merged((term, places) for name, places in self._types.items() for term in type_terms(name)),
-            **{source_term(name): places for name, places in self._sources.items()},
-            **{stream_term(name): places for name, places in self._streams.items()},
-            **merged(subjects),
-            **{correlation_term(trace_id): places for trace_id, places in self._traces.items()},
-            **{cause_term(event_id): places for event_id, places in self._effects.items()},
-        }
         suffix = block.to_bytes(4)
-        rows = [(term + suffix, pack(places)) for term, places in postings.items()]
+        rows = [(time_key(self._recorded_at, block), b"")]
         rows += [(place_key(name, first, block), b"") for name, first in self._firsts.items()]
-        rows.sort()
+        rows += [(cause_term(name) + suffix, pack(places)) for name, places in self._effects.items()]
+        rows += [(correlation_term(name) + suffix, pack(places)) for name, places in self._traces.items()]
+        rows += [(stream_term(name) + suffix, pack(places)) for name, places in self._streams.items()]
+        rows += [(source_term(name) + suffix, pack(places)) for name, places in self._sources.items()]
+        rows += merged([(subject_term(name) + suffix, pack(at)) for name, at in self._subjects.items() if name])
+        types = [(type_terms(name), pack(places)) for name, places in self._types.items()]
+        rows += merged([(term + suffix, row) for terms, row in types for term in terms])
+        rows.sort(key=itemgetter(0))
         return rows
 
 
-def merged(postings: Iterable[tuple[bytes, list[int]]]) -> Postings:
-    """One list for each term, where several lists share it."""
-    lists = defaultdict[bytes, list[list[int]]](list)
-    for term, places in postings:
-        lists[term].append(places)
-    return {term: found[0] if len(found) == 1 else sorted(chain(*found)) for term, found in lists.items()}
-
-
-def pack(places: Sequence[int]) -> bytes:
-    """u16, big-endian, for each place."""
-    packed = array("H", places)
-    if sys.byteorder == "little":
-        packed.byteswap()
-    return packed.tobytes()
-
-
-def unpack(row: bytes) -> Sequence[int]:
-    """The places of a row."""
-    packed = array("H", row[: len(row) & ~1])
-    if sys.byteorder == "little":
-        packed.byteswap()
-    return packed
+def merged(rows: list[Row]) -> Iterable[Row]:
+    """One row for each key, where some share it."""
+    by_key = dict(rows)
+    if len(by_key) < len(rows):
+        by_key.clear()
+        for key, row in rows:
+            by_key[key] = union(by_key[key], row) if key in by_key else row
+    return by_key.items()
 
 
 class IndexFollower:
@@ -209,10 +322,11 @@ class Indexes:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._newest: dict[int, Stretch] = {}
+        self._newest: dict[int, Grouping] = {}
         self._cursor: bytes | None = None
         self._saved = 0
         self._lock = threading.Lock()
+        self._windows = lru_cache(maxsize=WINDOWS_CACHED)(self._read_window)
 
     def saved(self) -> int:
         """Events before this seq are in the rows: a multiple of `BLOCK_EVENTS`."""
@@ -232,31 +346,90 @@ class Indexes:
             return 0
         return cursor.seq if entry_hash(last) == cursor.hash else 0
 
-    def candidates(self, terms: Sequence[bytes], low: int, high: int, *, reverse: bool) -> Iterator[int]:
-        """The seqs in [low, high) whose events have all terms, in order; [low, high) must be in the rows.
-        A term of a subject may be shared by others: look at the event."""
-        if low >= high:
-            return
-        for block, places in self._common(terms, low // BLOCK_EVENTS, (high - 1) // BLOCK_EVENTS, reverse=reverse):
+    def candidates(self, words: Sequence[Word], low: int, high: int, *, reverse: bool) -> Iterator[int]:
+        """The seqs in [low, high), all visible, whose events have all words, the rarest of them first; in order. Lazy.
+
+        Events that the rows have not caught up with are grouped here, so nothing visible is missed. Of a subject there may
+        be some too many: look at the event.
+        """
+        saved = self.saved()
+        middle = min(max(low, saved), high)
+        in_rows = self._in_rows(words, low, middle, saved, reverse=reverse)
+        after_rows = self._after_rows(words, middle, high, reverse=reverse)
+        for block, places in chain(after_rows, in_rows) if reverse else chain(in_rows, after_rows):
             first = block * BLOCK_EVENTS
-            for place in reversed(places) if reverse else places:
+            for place in places:
                 if low <= first + place < high:
                     yield first + place
 
-    def _common(
-        self, terms: Sequence[bytes], lowest: int, highest: int, *, reverse: bool
-    ) -> Iterator[tuple[int, Sequence[int]]]:
-        """Blocks that have all terms, with the places that do: whoever is behind moves up to the foremost."""
-        walks = [_Walk(self.store, term, lowest, highest, reverse=reverse) for term in terms]
-        while all(walk.block is not None for walk in walks):
-            blocks = [walk.block for walk in walks if walk.block is not None]
-            foremost = min(blocks) if reverse else max(blocks)
-            if all(block == foremost for block in blocks):
-                yield foremost, _intersection([unpack(walk.row) for walk in walks])
-                walks[0].next()
-            else:
-                for walk in walks:
-                    walk.move_to(foremost)
+    def _in_rows(
+        self, words: Sequence[Word], low: int, high: int, saved: int, *, reverse: bool
+    ) -> Iterator[tuple[int, Iterable[int]]]:
+        """Blocks of [low, high) that have all words, with the places that do; some blocks beside them too."""
+        if low >= high:
+            return
+        terms, start, end = tuple(map(term_of, words)), low // BLOCK_EVENTS, -(-high // BLOCK_EVENTS)
+        if len(terms) == 1:
+            rows: Iterable[Row] = self._scan(terms[0], start, end, reverse=reverse)
+        else:
+            rows = self._with_all(terms, start, end, saved // BLOCK_EVENTS, reverse=reverse)
+        for key, row in rows:
+            yield _block(key), in_order(row, reverse=reverse)
+
+    def _with_all(
+        self, terms: tuple[bytes, ...], start: int, end: int, complete: int, *, reverse: bool
+    ) -> Iterator[Row]:
+        """By block, what the rows of several terms have in common: window by window, of what is complete."""
+        windows = range(start - start % WINDOW_BLOCKS, end, WINDOW_BLOCKS)
+        for first in reversed(windows) if reverse else windows:
+            rows = self._windows(terms, first, min(first + WINDOW_BLOCKS, complete))
+            yield from reversed(rows) if reverse else rows
+
+    def _read_window(self, terms: tuple[bytes, ...], start: int, end: int) -> list[Row]:
+        """Blocks in [start, end), all complete, so that this never changes. The first term by a scan, the others by scans too, or by gets
+        where few are left."""
+        found = {key[-4:]: row for key, row in self._scan(terms[0], start, end)}
+        for term in terms[1:]:
+            both: dict[bytes, bytes] = {}
+            for key, row in self._rows_of(term, found, start, end):
+                one = found.get(key[-4:])
+                if one is not None and (shared := common(one, row)):
+                    both[key[-4:]] = shared
+            found = both
+        return list(found.items())
+
+    def _rows_of(self, term: bytes, blocks: Collection[bytes], start: int, end: int) -> Iterable[Row]:
+        """A term's rows in [start, end), at least those in some blocks of it."""
+        if len(blocks) * STEPS_FOR_A_GET > end - start:
+            return self._scan(term, start, end)
+        keys = [term + block for block in blocks]
+        rows = self.store.get_many("index", keys)
+        return [(key, row) for key, row in zip(keys, rows, strict=True) if row is not None]
+
+    def _scan(self, term: bytes, start: int, end: int, *, reverse: bool = False) -> Iterator[Row]:
+        return self.store.scan("index", term + start.to_bytes(4), term + end.to_bytes(4), reverse=reverse)
+
+    def _after_rows(
+        self, words: Sequence[Word], low: int, high: int, *, reverse: bool
+    ) -> Iterator[tuple[int, Iterable[int]]]:
+        """The same of the events that no row has yet."""
+        blocks = range(low // BLOCK_EVENTS, -(-high // BLOCK_EVENTS) if low < high else 0)
+        for block in reversed(blocks) if reverse else blocks:
+            end = min((block + 1) * BLOCK_EVENTS, high)
+            first, *others = sorted(self._grouped(block, end, words), key=len)
+            places = sorted(set(first).intersection(*others)) if others else first
+            yield block, reversed(places) if reverse else places
+
+    def _grouped(self, block: int, end: int, words: Sequence[Word]) -> list[Sequence[int]]:
+        """For each word its places in a block, at least those before `end`. What was read is kept for the next time."""
+        with self._lock:
+            grouping = self._newest.pop(block, None) or Grouping()
+            for stretch in stretches(self.store, block * BLOCK_EVENTS + grouping.count, end):
+                grouping.add(stretch.entries, stretch.claims)
+            while len(self._newest) >= BLOCKS_CACHED:
+                del self._newest[next(iter(self._newest))]  # the one longest unused
+            self._newest[block] = grouping
+            return [grouping.places(word) for word in words]
 
     def place_of(self, stream: str, stream_seq: int) -> tuple[int, int] | None:
         """The last block that begins, for the stream, at or before its n-th event; and the stream_seq that it begins with. None where no row says so."""
@@ -266,70 +439,26 @@ class Indexes:
             return None
         return _block(found[0]), int.from_bytes(found[0][-12:-4])
 
-    def newest(self, start: int, end: int, *, reverse: bool) -> Iterator[Stretch]:
-        """[start, end) by block, in order or from the end; what was read is kept for the next time."""
-        blocks = range(start // BLOCK_EVENTS, -(-end // BLOCK_EVENTS))
-        for block in reversed(blocks) if reverse else blocks:
-            first = block * BLOCK_EVENTS
-            stretch = self._read(block, min(first + BLOCK_EVENTS, end))
-            yield stretch.between(max(first, start), end)
+    def seq_after(self, reader: LogReader, recorded_at: int) -> int:
+        """As `LogReader.seq_after`, the first visible seq recorded after a time: by the rows, it lies in one block, so that few runs are read."""
+        low, high = self._around(recorded_at, reader.size)
+        while low < high:
+            middle = (low + high) // 2
+            if decode_entry(reader.raw(middle)).recorded_at <= recorded_at:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
-    def _read(self, block: int, end: int) -> Stretch:
-        with self._lock:
-            known = self._newest.pop(block, None)
-            if known is None:
-                known = read_stretch(self.store, block * BLOCK_EVENTS, end)
-            elif known.end < end:
-                known = known.joined(read_stretch(self.store, known.end, end))
-            while len(self._newest) >= BLOCKS_CACHED:
-                del self._newest[next(iter(self._newest))]  # the one longest unused
-            self._newest[block] = known
-            return known
-
-
-class _Walk:
-    """One term's rows, block by block; `block` is None at the end."""
-
-    def __init__(self, store: Store, term: bytes, lowest: int, highest: int, *, reverse: bool) -> None:
-        self._store, self._term, self._lowest, self._highest, self._reverse = store, term, lowest, highest, reverse
-        self.block: int | None = None
-        self.row = b""
-        self._rows = self._scan(lowest, highest)
-        self.next()
-
-    def next(self) -> None:
-        """To the next block."""
-        found = next(self._rows, None)
-        self.block = None if found is None else _block(found[0])
-        self.row = b"" if found is None else found[1]
-
-    def move_to(self, block: int) -> None:
-        """To the first block at or after this one in the walk's direction: by steps where it is near, else by a seek."""
-        for _ in range(STEPS_BEFORE_SEEK):
-            if not self._is_before(block):
-                return
-            self.next()
-        if self._is_before(block):
-            self._rows = self._scan(self._lowest, block) if self._reverse else self._scan(block, self._highest)
-            self.next()
-
-    def _is_before(self, block: int) -> bool:
-        return self.block is not None and (self.block > block if self._reverse else self.block < block)
-
-    def _scan(self, lowest: int, highest: int) -> Iterator[Row]:
-        start, end = self._term + lowest.to_bytes(4), self._term + (highest + 1).to_bytes(4)
-        return self._store.scan("index", start, end, reverse=self._reverse)
-
-
-def _intersection(lists: Sequence[Sequence[int]]) -> Sequence[int]:
-    """What all have, ascending: each place of the shortest is looked up in the others."""
-    shortest, *others = sorted(lists, key=len)
-    return [place for place in shortest if all(_has(other, place) for other in others)] if others else shortest
-
-
-def _has(places: Sequence[int], place: int) -> bool:
-    at = bisect_left(places, place)
-    return at < len(places) and places[at] == place
+    def _around(self, recorded_at: int, size: int) -> tuple[int, int]:
+        """Bounds for `seq_after`: from the last block in the rows that begins at or before a time, to the next."""
+        saved = self.saved()
+        key, _ = self.store.last("index", time_key(recorded_at, BLOCK_MAX)) or (b"", b"")
+        first = _block(key) * BLOCK_EVENTS if key[:1] == b"w" else 0
+        if first >= saved:
+            return 0, size
+        end = first + BLOCK_EVENTS
+        return min(first, size), min(end, size) if end < saved else size
 
 
 # --- checking ------------------------------------------------------------------------------------------------------

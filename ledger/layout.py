@@ -16,6 +16,7 @@ from decision_dna.schemas.errors import Malformed
 RUN_EVENTS = 32
 TIP_KEY = b"tip"
 AUTHORITY_KEY = b"authority"
+ACCOUNTED_KEY = b"accounted"
 
 StoredPayload = bytes | list[bytes] | None
 """salt ‖ payload · nothing, for open types · [retry tag], where erased"""
@@ -68,12 +69,15 @@ def split_entries(run: bytes) -> list[bytes]:
     """The entries of a slice. Raises Malformed."""
     entries: list[bytes] = []
     at, size = 0, len(run)
-    while at < size:
-        start = at + 2
-        at = start + (run[at] << 8 | run[at + 1] if start <= size else size)
-        if at > size:
-            raise Malformed("a run of entries that ends inside an entry")
-        entries.append(run[start:at])
+    try:
+        while at < size:
+            start = at + 2
+            at = start + (run[at] << 8 | run[at + 1])
+            entries.append(run[start:at])
+    except IndexError:
+        at = -1
+    if at != size:
+        raise Malformed("a run of entries that ends inside an entry")
     return entries
 
 

@@ -1,19 +1,11 @@
-"""A ledger in a folder: made, opened, appended to, read.
+"""An open ledger: appended to, read, closed. Made and opened by `ledger.opening`."""
 
-    DIR/db/          the store            DIR/keys/     private keys, 0600
-    DIR/lock/        the lock             DIR.vkey      what a verifier pins, beside DIR
-
-Start-up is the normal path of recovery: find the last head, check what lies past it, sign and lock it with the same
-functions that every commit uses; or refuse, and say why.
-"""
-
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from decision_dna.ledger import hashing, layout, merkle, streams
+from decision_dna.ledger import hashing, layout, streams
 from decision_dna.ledger.admission import provisional_entry
 from decision_dna.ledger.authority import (
     LEDGER_PRINCIPAL,
@@ -22,61 +14,43 @@ from decision_dna.ledger.authority import (
     decode_ledger_payload,
     signature_job,
 )
-from decision_dna.ledger.clock import Clock, SystemClock
+from decision_dna.ledger.clock import Clock
 from decision_dna.ledger.ids import new_ids
-from decision_dna.ledger.keyring import Keyring, read_keyring, write_key
-from decision_dna.ledger.lock import HeadLock, Lock, Locked
-from decision_dna.ledger.notes import Vkey, open_checkpoint
+from decision_dna.ledger.keyring import Keyring
+from decision_dna.ledger.lock import HeadLock
+from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.plan import (
-    EMPTY_TIP,
     NO_SALT,
     AuthorDraft,
     Draft,
     Prepared,
     Signer,
-    Tip,
-    link,
     prepare,
     prepare_signed,
     retry_content,
 )
 from decision_dna.ledger.preparing import Decode, Preparation, Preparers, Rules, in_flight
 from decision_dna.ledger.reader import LogReader
-from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.signatures import SigningKey, is_signed
-from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import Batch, Store
-from decision_dna.ledger.verification import Finding, Step
-from decision_dna.ledger.writer import Appended, Writer, sign_head
+from decision_dna.ledger.writer import Appended, Writer
 from decision_dna.schemas import codec
-from decision_dna.schemas.claims import VERSION, ZEROS, Claim, check_origin, check_times, decode_claim, decode_entry
+from decision_dna.schemas.claims import VERSION, ZEROS, Claim, check_times, decode_claim
 from decision_dna.schemas.errors import CannotOpen, Conflict, LedgerError, Malformed, NotFound, Refused
 from decision_dna.schemas.ledgering import (
     CLOCK,
     ERASURE,
-    GENESIS,
     HEARTBEAT,
     NO_BEACON,
     Beacon,
     ClockStep,
     Erasure,
-    Genesis,
     Heartbeat,
-    Policy,
-    SuccessorOf,
 )
 from decision_dna.schemas.payloads import Payload, is_open
 
 AHEAD = 3
 """Requests that workers prepare before the writer needs them."""
-
-DEFAULT_POLICY = Policy(
-    anchor_events_max=1_000_000,
-    anchor_seconds_max=3600,
-    default_attestation="notary",
-    heartbeat_seconds_max=300,
-    sources=(),
-)
 
 
 class Ledger:
@@ -228,7 +202,7 @@ class Ledger:
     def _check_signable(self, after: Authority) -> None:
         """Raise Refused where the next heads and heartbeats could not be signed with the keys that are here."""
         try:
-            _check_keys(self.keys, after, self.reader.size)
+            check_keys(self.keys, after, self.reader.size)
         except CannotOpen as error:
             raise Refused(f"{error}: bring it first") from None
 
@@ -268,203 +242,10 @@ def sign_ledger_claim(
     return AuthorDraft(claim, NO_SALT, data, hashing.key_id(key.public), key.sign(hashing.author_message(claim)))
 
 
-def lock_file(path: Path) -> Path:
-    """Where a ledger's lock lies, unless it was put on another volume."""
-    return path / "lock" / "head.sqlite"
-
-
-def create(
-    path: Path,
-    origin: str,
-    *,
-    policy: Policy = DEFAULT_POLICY,
-    successor_of: SuccessorOf | None = None,
-    clock: Clock | None = None,
-) -> Vkey:
-    """A new ledger in a folder that has none: keys, genesis, lock, and the vkey beside it. Raises Conflict, Malformed."""
-    check_origin(origin)
-    if path.exists() and any(path.iterdir()):
-        raise Conflict(f"{path} is not empty: a new ledger needs a folder of its own")
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    seeds = {purpose: os.urandom(32) for purpose in ("root", "log", "notary", "anchor", "retry")}
-    for purpose, seed in seeds.items():
-        write_key(path / "keys", purpose, purpose, seed)
-    keys = read_keyring(path / "keys")
-    with RocksStore.open(str(path / "db"), create=True) as store:
-        locked = write_genesis(store, keys, origin, policy, successor_of, clock or SystemClock())
-    lock_file(path).parent.mkdir(mode=0o700)
-    Lock.create(str(lock_file(path)), locked.origin, locked.size, locked.root, locked.note).close()
-    vkey = Vkey(origin, keys.of_purpose("log")[0].public)
-    path.with_name(path.name + ".vkey").write_text(f"{vkey}\n")
-    return vkey
-
-
-def write_genesis(
-    store: Store, keys: Keyring, origin: str, policy: Policy, successor_of: SuccessorOf | None, clock: Clock
-) -> Locked:
-    """Entry 0 in an empty store; the head to lock."""
-    by_purpose = {purpose: keys.of_purpose(purpose)[0] for purpose in ("root", "log", "notary", "anchor")}
-    genesis = Genesis(
-        anchor_key=by_purpose["anchor"].public,
-        format_version=1,
-        log_key=by_purpose["log"].public,
-        notary_key=by_purpose["notary"].public,
-        origin=origin,
-        policy=policy,
-        root_key=by_purpose["root"].public,
-        successor_of=successor_of,
-    )
-    now = clock.now_ns()
-    row = prepare_signed(
-        sign_ledger_claim(origin, by_purpose["root"], GENESIS, genesis, new_ids(1, now)[0], now), origin=origin
-    )
-    plan = link(EMPTY_TIP, [row], lambda _: None, now)
-    entry = decode_entry(plan.entries[0])
-    authority = authority_after(None, entry, decode_claim(entry.claim))
-    if authority is None:
-        raise Refused("genesis did not found an authority")
-    root = plan.tip.frontier.root()
-    batch = store.batch()
-    batch.put_many("entries", layout.entry_rows(0, plan.entries))
-    batch.put_many("payloads", layout.payload_rows(0, plan.payloads))
-    batch.put("ids", row.key, bytes(8))
-    batch.put_many("streams", [(name.encode(), codec.encode(head)) for name, head in plan.streams.items()])
-    batch.put("authors", row.key_id, codec.encode((0, ZEROS)))
-    batch.put("meta", layout.TIP_KEY, codec.encode(layout.TipRecord(origin, 1, root, plan.tip.prev, now)))
-    batch.put("meta", layout.AUTHORITY_KEY, codec.encode([0]))
-    store.write(batch, durable=True)
-    return sign_head(keys, authority, 1, root)
-
-
-def open_ledger(path: Path, *, clock: Clock | None = None, lock_path: Path | None = None) -> Ledger:
-    """Open for writing. Raises CannotOpen with the reason of the refusal."""
-    lock_at = lock_path or lock_file(path)
-    has_store, has_lock = (path / "db").exists(), lock_at.exists()
-    if not has_store and not has_lock:
-        raise CannotOpen("no-ledger", f"no ledger in {path}: make one with `dna init {path} --origin NAME`")
-    if not has_lock:
-        raise CannotOpen(
-            "store-without-lock",
-            f"{path} has a database but its lock {lock_at} is missing: is this a copy? Open it read-only, or start a successor",
-        )
-    if not has_store:
-        raise CannotOpen(
-            "lock-without-store", f"{path} has a lock but no database: restore one that is at least as far"
-        )
-    lock = Lock.open(str(lock_at))
-    try:
-        store = RocksStore.open(str(path / "db"), create=False)
-    except LedgerError:
-        lock.close()
-        raise
-    try:
-        return resume(path, store, lock, read_keyring(path / "keys"), clock or SystemClock())
-    except BaseException:
-        store.close()
-        lock.close()
-        raise
-
-
-def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock: Clock) -> Ledger:
-    """From a store and its lock to a writer: check the tail past the lock, sign and lock it. Raises CannotOpen."""
-    locked = lock.read()
-    stored = store.get("meta", layout.TIP_KEY)
-    if stored is None:
-        raise CannotOpen("store-without-tip", "the database has no tip: it is not a ledger, or lost its newest part")
-    tip = layout.decode_tip(stored)
-    if tip.origin != locked.origin:
-        raise CannotOpen("other-origin", f"the lock is of {locked.origin!r}, the database of {tip.origin!r}")
-    if tip.size < locked.size:
-        raise CannotOpen(
-            "behind-lock",
-            f"the database has {tip.size} entries, the lock says {locked.size}: it was restored from an old copy or lost its tail",
-        )
-    whole = LogReader(store, lambda: Locked(tip.origin, tip.size, tip.root, ""))
-    frontier = _check_store(whole, tip, locked)
-    authority, seqs = _authority(store, whole)
-    _check_note(locked, authority)
-    _check_keys(keys, authority, tip.size)
-    if clock.now_ns() < tip.recorded_at:
-        raise CannotOpen(
-            "clock-behind",
-            f"the clock is {(tip.recorded_at - clock.now_ns()) / 1e9:.3f} s before the last entry's recorded_at",
-        )
-    if tip.size > locked.size:
-        _check_tail(store, locked)
-        batch = store.batch()
-        batch.put("heads", layout.seq_key(locked.size), locked.note.encode())
-        store.write(batch, durable=True)
-        lock.advance(locked, sign_head(keys, authority, tip.size, tip.root))
-    reader = LogReader(store, lambda: writer.head)
-    writer = Writer(store, lock, reader, keys, clock, Tip(frontier, tip.last_hash, tip.recorded_at), authority, seqs)
-    return Ledger(path, store, lock, keys, clock, writer, reader)
-
-
-def _check_store(whole: LogReader, tip: layout.TipRecord, locked: Locked) -> merkle.Frontier:
-    """The tree at the lock's size and at the tip's must have the roots that they say."""
-    try:
-        root = whole.frontier(locked.size).root()
-        frontier = whole.frontier(tip.size)
-        last = hashing.entry_hash(whole.raw(tip.size - 1))
-    except LedgerError as error:
-        raise CannotOpen("store-damaged", f"the database can't be read: {error}") from None
-    if root != locked.root:
-        raise CannotOpen(
-            "other-root", f"at size {locked.size} the database has root {root.hex()}, the lock says {locked.root.hex()}"
-        )
-    if frontier.root() != tip.root or last != tip.last_hash:
-        raise CannotOpen("store-damaged", f"the tip of size {tip.size} does not match the entries")
-    return frontier
-
-
-def _authority(store: Store, whole: LogReader) -> tuple[Authority, list[int]]:
-    """Keys and policy, folded from the entries that `meta/authority` names."""
-    seqs = layout.decode_seqs(store.get("meta", layout.AUTHORITY_KEY) or b"\x90")
-    authority: Authority | None = None
-    try:
-        for seq in seqs:
-            raw = whole.raw(seq)
-            entry = decode_entry(raw)
-            claim = decode_claim(entry.claim)
-            proof = whole.prove_inclusion(seq, whole.size)
-            merkle.check_inclusion(seq, whole.size, merkle.leaf_hash(raw), proof, whole.head().root)
-            job = signature_job(authority, entry, claim)
-            if job is None or not is_signed(*job):
-                raise Refused(f"entry {seq} is not signed as keys and policy must be")
-            authority = authority_after(authority, entry, claim)
-    except LedgerError as error:
-        raise CannotOpen("store-damaged", f"keys and policy can't be read: {error}") from None
-    if authority is None:
-        raise CannotOpen("store-damaged", "the database names no genesis")
-    return authority, seqs
-
-
-def _check_note(locked: Locked, authority: Authority) -> None:
-    """The lock's checkpoint must be the log's own, and say what the lock says."""
-    vkeys = [Vkey(authority.origin, key) for key in authority.log_keys_at(locked.size)]
-    try:
-        checkpoint = open_checkpoint(locked.note.encode(), vkeys)
-    except LedgerError as error:
-        raise CannotOpen("lock-damaged", f"the lock's checkpoint does not verify: {error}") from None
-    if (checkpoint.origin, checkpoint.size, checkpoint.root) != (locked.origin, locked.size, locked.root):
-        raise CannotOpen("lock-damaged", "the lock's checkpoint is not of the size and root beside it")
-
-
-def _check_keys(keys: Keyring, authority: Authority, size: int) -> None:
-    """A writer signs heads and heartbeats: it needs the live keys for both."""
+def check_keys(keys: Keyring, authority: Authority, size: int) -> None:
+    """A writer signs heads and heartbeats: it needs the live keys for both. Raises CannotOpen."""
     needed = [("log", key) for key in authority.log_keys_at(size + 1)] + [("notary", authority.notary)]
     for purpose, key in needed:
         if not keys.has(key):
             name = hashing.key_id(key).hex()
             raise CannotOpen(f"no-{purpose}-key", f"the private {purpose} key {name} is not in the key folder")
-
-
-def _check_tail(store: Store, locked: Locked) -> None:
-    """What was written and never locked is judged as any entry is before it is signed: whoever has the disk, and no key, gets
-    no signature for entries that need one."""
-    tail = StoreSource(store, locked).tail()
-    if tail is None or tail.segment.findings:
-        first = tail.segment.findings[0] if tail else Finding(Step.ENCODING, locked.size, "it can't be read")
-        raise CannotOpen(
-            "tail-damaged", f"entry {first.seq} past the lock does not hold (step {first.step}): {first.text}"
-        )

@@ -94,40 +94,48 @@ class Signer(msgspec.Struct, frozen=True):
     principal: str
 
 
-def prepare(draft: Draft, *, origin: str, signer: Signer, salt: bytes, fresh_id: bytes, now: int) -> Prepared:
-    """The claim of a draft, with its commitment and attestation. Raises Malformed, TooLarge."""
-    stream = claims.stream_of(draft.type, draft.source)
-    opened = is_open(draft.type)
+def prepare(
+    draft: Draft,
+    *,
+    origin: str,
+    signer: Signer,
+    salt: bytes,
+    fresh_id: bytes,
+    now: int,
+    commit: Callable[[bytes], bytes] = hashing.payload_commitment,
+) -> Prepared:
+    """The claim of a draft, with its commitment (by `commit`) and attestation. Raises Malformed, TooLarge."""
+    type_name, source = draft.type, draft.source
+    stream, opened = claims.stream_of(type_name, source), is_open(type_name)
     salted = (NO_SALT if opened else salt) + draft.payload
     event_id = draft.id or fresh_id
     occurred_at = now if draft.occurred_at is None else draft.occurred_at
     if not 0 <= occurred_at < 2**63 or not 1 <= draft.schema <= 65_535:
         raise Malformed(f"occurred_at {occurred_at} or schema {draft.schema} is out of range")
-    claim = Claim(
+    said = (
         VERSION,
         origin,
         event_id,
-        draft.type,
+        type_name,
         draft.schema,
-        draft.source,
+        source,
         draft.subject,
         occurred_at,
         draft.causes,
         draft.trace,
         0,
         ZEROS,
-        hashing.payload_commitment(salted),
+        commit(salted),
     )
     if draft.id is not None or draft.subject or draft.trace or draft.causes:
-        check_said(claim)
-    data = codec.encode(claim)
+        check_said(Claim(*said))
+    data = codec.encode(said)
     key_id, signature, principal, attestation = b"", b"", "", "none"
     if signer.key is not None:
         attestation, principal = "notary", signer.principal
-        key_id = hashing.key_id(signer.key.public)
-        signature = signer.key.sign(hashing.notary_message(data, principal))
+        key_id, signature = signer.key.key_id, signer.key.sign(hashing.notary_message(data, principal))
     return Prepared(
-        event_id + draft.source.encode(),
+        event_id + source.encode(),
         stream,
         data,
         salted,
@@ -227,17 +235,14 @@ def link(tip: Tip, batch: Sequence[Prepared], stream_head: StreamReader, recorde
 
     Raises TooLarge for an entry past the format's size: callers check sizes before, so that one event can't fail a batch.
     """
-    seq, prev = tip.size, tip.prev
+    prev = tip.prev
     streams: dict[str, StreamHead] = {}
     entries: list[bytes] = []
     hashes: list[bytes] = []
-    leaves: list[bytes] = []
-    payloads: list[bytes | None] = []
-    fresh, encode = hashing._entry.copy, codec.encode  # the hot loop: no call per event that can be saved
-    for row in batch:
+    entry_hash, encode = hashing.entry_hasher(), codec.encode  # the hot loop: no call per event that can be saved
+    for seq, row in enumerate(batch, tip.size):
         stream = row.stream
         head = streams.get(stream) or stream_head(stream) or (0, ZEROS)
-        opened = row.salted[SALT_BYTES:] if row.open else b""
         entry = encode(
             (
                 VERSION,
@@ -252,20 +257,17 @@ def link(tip: Tip, batch: Sequence[Prepared], stream_head: StreamReader, recorde
                 row.principal,
                 row.key_id,
                 row.signature,
-                opened,
+                row.salted[SALT_BYTES:] if row.open else b"",
             )
         )
-        hasher = fresh()
-        hasher.update(entry)
-        prev = hasher.digest()
+        prev = entry_hash(entry)
         streams[stream] = (head[0] + 1, prev)
         entries.append(entry)
         hashes.append(prev)
-        leaves.append(sha256(b"\x00" + entry).digest())
-        payloads.append(None if row.open else row.salted)
-        seq += 1
     if entries and max(map(len, entries)) > ENTRY_BYTES_MAX:
         raise TooLarge(f"an entry of more than {ENTRY_BYTES_MAX} bytes")
+    leaves = [sha256(b"\x00" + entry).digest() for entry in entries]
+    payloads = [None if row.open else row.salted for row in batch]
     rows: merkle.Rows = []
     frontier = merkle.extend(tip.frontier, leaves, rows)
     return Plan(entries, hashes, leaves, payloads, streams, rows, tip, Tip(frontier, prev, recorded_at))

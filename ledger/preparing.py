@@ -6,10 +6,8 @@ hands back prepared claims; what it assumed of keys and policy is judged again a
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
+from concurrent.futures import Future
 
 import msgspec
 
@@ -18,6 +16,7 @@ from decision_dna.ledger.authority import LEDGER_PRINCIPAL, Authority, AuthorKey
 from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.plan import SALT_BYTES, AuthorDraft, Draft, Prepared, Signer, prepare, prepare_signed
 from decision_dna.ledger.signatures import SigningKey, is_signed
+from decision_dna.ledger.workers import Workers
 from decision_dna.schemas import errors
 from decision_dna.schemas.claims import check_principal
 from decision_dna.schemas.errors import LedgerError, Refused, Unavailable
@@ -57,13 +56,15 @@ class Preparation:
         fresh = new_ids(len(drafts), now)
         salts = os.urandom(SALT_BYTES * len(drafts))
         notarise, leave = Signer(self._notary, principal), Signer(None, "")
-        origin, prepared = self._rules.origin, list[Prepared | LedgerError]()
+        origin, commit, prepared = self._rules.origin, hashing.payload_hasher(), list[Prepared | LedgerError]()
         for at, draft in enumerate(drafts):
             try:
                 if isinstance(draft, Draft):
                     signer = notarise if self._needs_notary(draft) else leave
-                    salt = salts[at * SALT_BYTES : (at + 1) * SALT_BYTES]
-                    row = prepare(draft, origin=origin, signer=signer, salt=salt, fresh_id=fresh[at], now=now)
+                    salt, own_id = salts[at * SALT_BYTES : (at + 1) * SALT_BYTES], fresh[at]
+                    row = prepare(
+                        draft, origin=origin, signer=signer, salt=salt, fresh_id=own_id, now=now, commit=commit
+                    )
                 elif isinstance(draft, AuthorDraft):
                     row = self._verified(prepare_signed(draft, origin=origin))
                 else:
@@ -107,21 +108,7 @@ _notaries: dict[bytes, SigningKey] = {}
 _preparation: tuple[bytes, Preparation] | None = None
 
 
-def end_with_parent() -> None:
-    """In a worker process: end when the process that started it is gone, however it went. A killed parent closes no queue."""
-    parent = parent_process()
-    if parent is None:
-        return
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, name="end with parent", daemon=True).start()
-
-
 def _begin(seeds: list[bytes]) -> None:
-    end_with_parent()
     for seed in seeds:
         key = SigningKey(seed)
         _notaries[key.public] = key
@@ -141,19 +128,18 @@ class Preparers:
     """Worker processes that prepare. Close it when done."""
 
     def __init__(self, notaries: Iterable[SigningKey], processes: int = 1) -> None:
-        seeds = [key.seed() for key in notaries]
-        self._pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, (seeds,))
+        self._workers = Workers(_begin, ([key.seed() for key in notaries],), processes)
         self._rules: tuple[Authority, bytes] | None = None
 
     def submit(self, decode: Decode, data: bytes, authority: Authority, principal: str, now: int) -> "Future[bytes]":
         """Have one request prepared; `prepared_of` reads the answer."""
         if self._rules is None or self._rules[0] is not authority:
             self._rules = (authority, msgspec.msgpack.encode(Rules.of(authority)))
-        return self._pool.submit(_prepare_there, decode, data, self._rules[1], principal, now)
+        return self._workers.submit(_prepare_there, decode, data, self._rules[1], principal, now)
 
     def close(self) -> None:
         """Ends the workers."""
-        self._pool.shutdown(cancel_futures=True)
+        self._workers.close()
 
 
 def prepared_of(answer: bytes) -> list[Prepared | LedgerError]:

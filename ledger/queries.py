@@ -11,24 +11,15 @@ import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
-from itertools import chain, islice
+from itertools import islice
 from typing import Literal, TypeVar
 
 import msgspec
 
 from decision_dna.ledger import layout, notes
-from decision_dna.ledger.followers import ClaimFacts, EntryFacts, Stretch, read_stretch
+from decision_dna.ledger.followers import ClaimFacts, EntryFacts, read_stretch
 from decision_dna.ledger.hashing import entry_hash
-from decision_dna.ledger.indexes import (
-    BLOCK_EVENTS,
-    Indexes,
-    cause_term,
-    correlation_term,
-    source_term,
-    stream_term,
-    subject_term,
-    type_term,
-)
+from decision_dna.ledger.indexes import BLOCK_EVENTS, Indexes, Word
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.plan import NO_SALT, SALT_BYTES
 from decision_dna.ledger.reader import Event, LogReader
@@ -111,7 +102,7 @@ def query(
         state = decode_cursor(cursor, digest)
         head = _head_at(reader, state.size)
         low, high = (state.at, state.size) if order == "asc" else (0, state.at)
-    low, high = _narrowed(reader, wanted, low, high)
+    low, high = _narrowed(reader, indexes, wanted, low, high)
     seqs = find(indexes, wanted, low, high, reverse=order == "desc")
     found = list(islice(_events(indexes.store, wanted, seqs, limit + 1), limit + 1))
     following = None
@@ -136,29 +127,25 @@ def check_filter(wanted: EventFilter) -> None:
 def find(indexes: Indexes, wanted: EventFilter, low: int, high: int, *, reverse: bool = False) -> Iterator[int]:
     """The seqs in [low, high), all visible, that a filter's terms want, in order; its ranges do not count. Lazy.
 
-    Events that the rows have not caught up with are looked at one by one, so nothing visible is missed. Of a subject
-    there may be some too many.
+    Of a subject there may be some too many.
     """
-    terms = filter_terms(wanted)
-    if not terms:
+    words = filter_words(wanted)
+    if not words:
         return iter(range(high - 1, low - 1, -1) if reverse else range(low, high))
-    middle = min(max(low, indexes.saved()), max(low, high))
-    in_rows = indexes.candidates(terms, low, min(middle, high), reverse=reverse)
-    after_rows = _matching(indexes.newest(middle, high, reverse=reverse), filter_tests(wanted), reverse=reverse)
-    return chain(after_rows, in_rows) if reverse else chain(in_rows, after_rows)
+    return indexes.candidates(words, low, high, reverse=reverse)
 
 
-def filter_terms(wanted: EventFilter) -> list[bytes]:
-    """The terms of the indexes that a filter names."""
-    terms = (
-        (wanted.type, type_term),
-        (wanted.source, source_term),
-        (wanted.subject, subject_term),
-        (wanted.stream, stream_term),
-        (wanted.correlation, correlation_term),
+def filter_words(wanted: EventFilter) -> list[Word]:
+    """What the indexes are asked for, the rarest first."""
+    words: tuple[Word, ...] = (
+        ("c", wanted.cause),
+        ("r", wanted.correlation),
+        ("j", wanted.subject),
+        ("m", wanted.stream),
+        ("s", wanted.source),
+        ("t", wanted.type),
     )
-    named = [term(value) for value, term in terms if value]
-    return [*named, cause_term(wanted.cause)] if wanted.cause else named
+    return [word for word in words if word[1]]
 
 
 def filter_tests(wanted: EventFilter) -> list[Test]:
@@ -180,15 +167,6 @@ def filter_tests(wanted: EventFilter) -> list[Test]:
     return [test for value, test in tests if value]
 
 
-def _matching(stretches: Iterator[Stretch], tests: Sequence[Test], *, reverse: bool) -> Iterator[int]:
-    for stretch in stretches:
-        places: Sequence[int] = range(len(stretch.raws))
-        for test in tests:
-            places = [at for at in places if test(stretch.entries[at], stretch.claims[at])]
-        for at in reversed(places) if reverse else places:
-            yield stretch.first + at
-
-
 def _events(store: Store, wanted: EventFilter, seqs: Iterator[int], portion: int) -> Iterator[Event]:
     """The events of seqs that really match, read so many at a time."""
     tests = filter_tests(wanted)
@@ -198,13 +176,13 @@ def _events(store: Store, wanted: EventFilter, seqs: Iterator[int], portion: int
                 yield event
 
 
-def _narrowed(reader: LogReader, wanted: EventFilter, low: int, high: int) -> tuple[int, int]:
+def _narrowed(reader: LogReader, indexes: Indexes, wanted: EventFilter, low: int, high: int) -> tuple[int, int]:
     """[low, high) within the ranges of seq and time: recorded_at never goes back."""
     low, high = max(low, wanted.from_seq), min(high, wanted.to_seq)
     if wanted.time_from > 0:
-        low = max(low, reader.seq_after(wanted.time_from - 1))
+        low = max(low, indexes.seq_after(reader, wanted.time_from - 1))
     if wanted.time_to < NO_END:
-        high = min(high, reader.seq_after(wanted.time_to - 1))
+        high = min(high, indexes.seq_after(reader, wanted.time_to - 1))
     return low, max(low, high)
 
 
@@ -265,55 +243,49 @@ def _event(raw: bytes, entry: Entry, stored: bytes | tuple[bytes] | None) -> Eve
 
 
 def _from_runs(
-    store: Store, family: str, seqs: Sequence[int], pick: Callable[[bytes, set[int]], dict[int, T]]
+    store: Store, family: str, seqs: Sequence[int], pick: Callable[[bytes, int, list[int], dict[int, T]], None]
 ) -> dict[int, T]:
     """What runs hold for each seq. In a log that grows in bulk runs begin at multiples of 32, in one that grows event by event
     at the event itself: both are asked for before anything is searched."""
     found: dict[int, T] = {}
-    for begin in (_aligned, _itself):
-        by_run: dict[int, set[int]] = {}
+    for alignment in (layout.RUN_EVENTS, 1):
+        by_run: dict[int, list[int]] = {}
         for seq in seqs:
-            if seq not in found:
-                by_run.setdefault(begin(seq), set()).add(seq - begin(seq))
+            by_run.setdefault(seq - seq % alignment, []).append(seq)
         runs = store.get_many(family, [layout.seq_key(first) for first in by_run])
-        for (first, places), run in zip(by_run.items(), runs, strict=True):
+        for (first, wanted), run in zip(by_run.items(), runs, strict=True):
             if run is not None:  # it may end before some of them: the next guess finds those
-                found.update((first + place, value) for place, value in pick(run, places).items())
-    for seq in [seq for seq in seqs if seq not in found]:
-        key, run = store.last(family, layout.seq_key(seq)) or (b"", b"")
-        place = seq - int.from_bytes(key)
-        picked = pick(run, {place})
-        if place not in picked:
+                pick(run, first, wanted, found)
+        seqs = [seq for seq in seqs if seq not in found]
+        if not seqs:
+            return found
+    for seq in seqs:
+        key, run = store.last(family, layout.seq_key(seq)) or (bytes(8), b"")
+        pick(run, int.from_bytes(key), [seq], found)
+        if seq not in found:
             raise InvariantBroken(f"{family} of {seq} is not in the store")
-        found[seq] = picked[place]
     return found
 
 
-def _aligned(seq: int) -> int:
-    return seq - seq % layout.RUN_EVENTS
+def _entries_in_run(run: bytes, first: int, wanted: list[int], found: dict[int, bytes]) -> None:
+    """Steps over the entries that nobody wants, without copying them; ends where the run does."""
+    seq, at = first, 0
+    for each in sorted(wanted):
+        try:
+            while seq < each:
+                at += 2 + (run[at] << 8 | run[at + 1])
+                seq += 1
+            end = at + 2 + (run[at] << 8 | run[at + 1])
+        except IndexError:
+            return
+        if end > len(run):
+            return
+        found[each] = run[at + 2 : end]
 
 
-def _itself(seq: int) -> int:
-    return seq
-
-
-def _entries_in_run(run: bytes, places: set[int]) -> dict[int, bytes]:
-    """Steps over the entries that nobody wants, without copying them."""
-    found: dict[int, bytes] = {}
-    at, size = 0, len(run)
-    for place in range(max(places) + 1):
-        start = at + 2
-        at = start + int.from_bytes(run[at:start])
-        if at > size or start > size:
-            break
-        if place in places:
-            found[place] = run[start:at]
-    return found
-
-
-def _payloads_in_run(run: bytes, places: set[int]) -> dict[int, bytes | tuple[bytes] | None]:
+def _payloads_in_run(run: bytes, first: int, wanted: list[int], found: dict[int, bytes | tuple[bytes] | None]) -> None:
     payloads = layout.split_payloads(run) if run else []
-    return {place: payloads[place] for place in places if place < len(payloads)}
+    found.update((seq, payloads[seq - first]) for seq in wanted if seq - first < len(payloads))
 
 
 # --- streams -------------------------------------------------------------------------------------------------------

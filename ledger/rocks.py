@@ -181,8 +181,7 @@ class RocksStore:
         self._scans: weakref.WeakSet[_Cursor] = weakref.WeakSet()
         self._closed = False
         self._refreshing = threading.Lock()
-        self._synced, self._unsynced = WriteOptions(), WriteOptions()
-        self._synced.sync = True
+        self._unsynced = WriteOptions()
 
     @classmethod
     def open(cls, path: str, *, create: bool, cache_bytes: int = CACHE_BYTES) -> Self:
@@ -224,7 +223,9 @@ class RocksStore:
         self._check_writable()
         changes = cast(RocksBatch, batch).taken()
         try:
-            self._db.whole.write(changes, self._synced if durable else self._unsynced)
+            self._db.whole.write(changes, self._unsynced)
+            if durable:  # not by a write that syncs: rocksdict's `write` holds the GIL, this does not
+                self._db.whole.flush_wal(True)
         except Exception as error:
             self._no_writes = "the store takes no more writes: an earlier one failed"
             raise StoreFailed(f"the store could not write: {error}") from error

@@ -3,16 +3,18 @@
 import nacl.bindings as sodium
 from nacl.exceptions import BadSignatureError
 
+from decision_dna.ledger.hashing import key_id
 from decision_dna.schemas.errors import ProofRejected
 
 
 class SigningKey:
     """A private key in libsodium's expanded form (seed ‖ public key), made once. Its repr shows the public half only."""
 
-    __slots__ = ("_secret", "public")
+    __slots__ = ("_secret", "key_id", "public")
 
     def __init__(self, seed: bytes) -> None:
         self.public, self._secret = sodium.crypto_sign_seed_keypair(seed)
+        self.key_id = key_id(self.public)
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes, deterministic (RFC 8032)."""

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import msgspec
 
 from decision_dna.ledger import layout, merkle
+from decision_dna.ledger.accounting import decode_accounted
 from decision_dna.ledger.store import Store
 from decision_dna.ledger.verification import Finding, Joint, Segment, Step
 from decision_dna.schemas import codec
+from decision_dna.schemas.errors import LedgerError
 
 
 class Tail(msgspec.Struct, frozen=True):
@@ -39,10 +41,14 @@ def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]
     size = frontier.size
     tip = layout.TipRecord(joint.origin, size, frontier.root(), last_hash, recorded_at)
     meta = {layout.TIP_KEY: codec.encode(tip), layout.AUTHORITY_KEY: codec.encode(changes)}
+    said = store.get("meta", layout.ACCOUNTED_KEY)
+    if said is not None:
+        meta[layout.ACCOUNTED_KEY] = said  # judged by itself: it is as old as it says
     streams = {name.encode(): codec.encode(head) for name, head in heads.items()}
     counters = {key: codec.encode(counter) for key, counter in authors.items()}
     return [
         *_compare(store, "meta", meta, Step.TREE),
+        *_judge_accounted(said, joint),
         *_compare(store, "streams", streams, Step.STREAMS),
         *_compare(store, "authors", counters, Step.ATTESTATIONS),
         *_count(store, "ids", size, Step.ENCODING),
@@ -52,6 +58,23 @@ def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]
         *_stray(store, "entries", size - 1, Step.ENCODING),
         *_stray(store, "payloads", size - 1, Step.PAYLOADS),
     ]
+
+
+def _judge_accounted(row: bytes | None, joint: Joint) -> Iterator[Finding]:
+    """What is said of which entries change keys and policy is of a head that was kept, true, and signed by that head's newest key."""
+    if row is None:
+        return
+    try:
+        said = decode_accounted(row)
+    except LedgerError as error:
+        yield Finding(Step.ATTESTATIONS, None, f"meta/accounted: {error}")
+        return
+    given = joint.origin, joint.roots.get(said.size), tuple(met.seq for met in joint.authority if met.seq < said.size)
+    signers = joint.schedule[-1][1].log_keys_at(said.size)[-1:] if joint.schedule else []
+    if (said.origin, said.root, said.seqs) != given:
+        yield Finding(Step.ATTESTATIONS, None, f"meta/accounted says {said}, the log gives {given}")
+    elif not said.is_by(signers):
+        yield Finding(Step.ATTESTATIONS, None, f"meta/accounted is not signed by the log key of size {said.size}")
 
 
 def _stray(store: Store, family: str, highest: int, step: Step) -> Iterator[Finding]:

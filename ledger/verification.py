@@ -1,13 +1,13 @@
 """The numbered verification of a whole log, steps 1–7 (docs/format.md, section 15), as pure functions on bytes.
 
-A log is checked in *segments* of 65,536 entries, each by itself and anywhere (`check_segment`), and the results are
+A log is checked in *segments* of 65,536 entries, each by itself and anywhere (`SegmentCheck`), and the results are
 joined in order (`Joint`). What a segment can't know (where its streams stood, which keys were live) it takes as a
 starting point or leaves to the join:
 
     keys and policy   assumed from a schedule, then compared with the entries that the segments really met
     streams, authors  continuity inside the segment; the join checks first against last
     tree              hashes over aligned subtrees; the join pushes them and compares every kept head
-    heartbeats        what the segment added to the streams up to them; the join lays that over what came before
+    heartbeats        how the segment's streams moved up to them; the join lays that over what came before
 """
 
 from collections import Counter
@@ -32,14 +32,8 @@ from decision_dna.ledger.authority import (
 from decision_dna.ledger.notes import Vkey, open_checkpoint
 from decision_dna.ledger.signatures import is_signed
 from decision_dna.ledger.streams import StreamHead
-from decision_dna.schemas import claims
-from decision_dna.schemas.claims import (
-    ZEROS,
-    Claim,
-    Entry,
-    decode_claim,
-    decode_entry,
-)
+from decision_dna.schemas import claims, codec
+from decision_dna.schemas.claims import CLAIMS, ENTRIES, ZEROS, Claim, Entry, decode_claim, decode_entry
 from decision_dna.schemas.errors import BadInput, LedgerError, ProofRejected
 from decision_dna.schemas.ledgering import GENESIS, KEY, POLICY, Erasure, Heartbeat
 from decision_dna.schemas.payloads import PAYLOAD_BYTES_MAX, is_open
@@ -107,13 +101,13 @@ class StreamSpan(msgspec.Struct):
 
 
 class HeartbeatMet(msgspec.Struct, frozen=True):
-    """A heartbeat, and what the segment had added to the streams before it."""
+    """A heartbeat, and how the streams had moved since the segment's heartbeat before it, or its start."""
 
     seq: int
     recorded_at: int
     count: int
     root: bytes
-    added: dict[str, tuple[int, bytes]]
+    moved: dict[str, StreamHead]
 
 
 class Segment(msgspec.Struct):
@@ -151,7 +145,10 @@ Schedule = list[tuple[int, Authority]]
 
 
 class SegmentCheck:
-    """Checks the entries of one segment in order. Use `check_segment`."""
+    """Checks the entries of one segment, which starts at a multiple of `SEGMENT_EVENTS`: `add` them in order, then `finish`."""
+
+    quick = True
+    """Whether entries that can be taken in without a word are."""
 
     def __init__(
         self, origin: str, start: int, schedule: Schedule, payloads_known: bool, note_types: frozenset[str]
@@ -185,7 +182,10 @@ class SegmentCheck:
         self.leaves: list[bytes] = []
         self.prev: bytes | None = None
         self._judged: dict[tuple[str, str, bytes], bytes | None] = {}
+        self._plain: dict[str, dict[str, str]] = {}  # by stream, the types that need no signature, with their source
         self._recorded_at, self._latest_id = -1, b""
+        self._heard: dict[str, int] = {}  # by stream, its next stream_seq at the last heartbeat
+        self._entry_hash, self._payload_hash = hashing.entry_hasher(), hashing.payload_hasher()
 
     def find(self, step: Step, seq: int | None, text: str) -> None:
         """Note what does not hold; the first `FINDINGS_KEPT` of a step with their text, all by number."""
@@ -196,19 +196,77 @@ class SegmentCheck:
 
     def add(self, seq: int, raw: bytes, payload: StoredPayload) -> None:
         """One entry with its payload, in its place."""
-        segment = self.segment
         if self.schedule and self.schedule[0][0] <= seq:
             self.authority = self.schedule.pop(0)[1]
             self._judged.clear()
-        hasher = hashing._entry.copy()  # the hot loop: no call per event that can be saved
-        hasher.update(raw)
-        digest = hasher.digest()
+            self._plain.clear()
+        digest = self._entry_hash(raw)
         self.leaves.append(sha256(b"\x00" + raw).digest())
+        if not (self.quick and self._take(seq, raw, payload, digest)):
+            self._judge(seq, raw, payload, digest)
+        self.prev = digest
+
+    def _take(self, seq: int, raw: bytes, payload: StoredPayload, digest: bytes) -> bool:
+        """Take in an unsigned entry of which nothing is to be said. False: nothing was done, `_judge` is to look at it.
+
+        The hot path of logs without signatures: the very conditions of `_judge`, without its words (a test compares the two).
+        """
+        segment, span = self.segment, None
+        try:
+            entry = ENTRIES.decode(raw)
+            claim = CLAIMS.decode(entry.claim)
+            span, types = segment.streams.get(entry.stream), self._plain.get(entry.stream)
+            if (
+                span is None
+                or types is None
+                or types.get(claim.type) != claim.source
+                or claim.origin != self.origin
+                or entry.prev != self.prev
+                or entry.seq != seq
+                or entry.stream_seq != span.next_seq
+                or entry.stream_prev != span.head
+                or entry.recorded_at < segment.last_recorded_at
+                or (entry.principal or entry.key_id or entry.signature or entry.open)
+                or entry.attestation != "none"
+                or not entry.version == claim.version == claims.VERSION
+                or (claim.author_seq or claim.author_prev != ZEROS or len(claim.causes) > 1)
+                or codec.encode(entry) != raw
+                or codec.encode(claim) != entry.claim
+            ):
+                return False
+        except codec.NOT_DECODED:
+            return False
+        if not self._is_timely(entry, claim) or not _is_plain(claim) or not self._is_committed(claim, payload):
+            return False
+        span.next_seq, span.head = span.next_seq + 1, digest
+        segment.last_recorded_at = entry.recorded_at
+        segment.attestations["none"] += 1
+        segment.ids.append((seq, claim.id, claim.source))
+        if claim.causes:
+            segment.causes.append((seq, claim.causes[0]))
+        return True
+
+    def _is_timely(self, entry: Entry, claim: Claim) -> bool:
+        if entry.recorded_at != self._recorded_at:  # one commit has one time
+            self._recorded_at = entry.recorded_at
+            self._latest_id = ((entry.recorded_at + claims.AHEAD_NS_MAX) // 1_000_000).to_bytes(9)[3:]
+        return claim.occurred_at <= entry.recorded_at and claim.id[:6] <= self._latest_id
+
+    def _is_committed(self, claim: Claim, salted: StoredPayload) -> bool:
+        if salted is None:
+            return not self.payloads_known
+        return (
+            len(NO_SALT) <= len(salted) <= len(NO_SALT) + PAYLOAD_BYTES_MAX
+            and self._payload_hash(salted) == claim.payload_commitment
+        )
+
+    def _judge(self, seq: int, raw: bytes, payload: StoredPayload, digest: bytes) -> None:
+        """Whatever is to be said of an entry."""
+        segment = self.segment
         try:
             entry = decode_entry(raw)
         except BadInput as error:
             self.find(Step.ENCODING, seq, f"entry: {error}")
-            self.prev = digest
             return
         if self.prev is None:
             segment.first_prev, segment.first_recorded_at = entry.prev, entry.recorded_at
@@ -224,7 +282,6 @@ class SegmentCheck:
         segment.last_recorded_at = max(segment.last_recorded_at, entry.recorded_at)
         if entry.seq != seq:
             self.find(Step.ENCODING, seq, f"the entry says seq {entry.seq}")
-        self.prev = digest
         claim = self._claim(seq, entry)
         if claim is not None:
             self._heartbeat(seq, entry, claim)  # commits to the streams before it
@@ -252,10 +309,7 @@ class SegmentCheck:
         return claim
 
     def _times(self, seq: int, entry: Entry, claim: Claim) -> None:
-        if entry.recorded_at != self._recorded_at:  # one commit has one time
-            self._recorded_at = entry.recorded_at
-            self._latest_id = ((entry.recorded_at + claims.AHEAD_NS_MAX) // 1_000_000).to_bytes(9)[3:]
-        if claim.occurred_at > entry.recorded_at or claim.id[:6] > self._latest_id:
+        if not self._is_timely(entry, claim):
             try:
                 claims.check_times(claim.occurred_at, claim.id, entry.recorded_at)
             except BadInput as error:
@@ -288,7 +342,9 @@ class SegmentCheck:
             self.segment.authority.append(AuthorityEntry(seq, raw))
         try:
             job = self._job(seq, entry, claim)
-            if job is not None and not is_signed(*job):
+            if job is None:
+                self._learn(entry, claim)
+            elif not is_signed(*job):
                 self.find(
                     Step.ATTESTATIONS,
                     seq,
@@ -312,6 +368,13 @@ class SegmentCheck:
             self._judged[place] = None if job is None else job[0]
         return job
 
+    def _learn(self, entry: Entry, claim: Claim) -> None:
+        """That entries of this stream and type need nobody's signature, and nothing else is to be kept of them."""
+        if claim.source == "ledger" or is_open(claim.type) or claim.type in self.note_types:
+            return
+        if entry.stream == claims.stream_of(claim.type, claim.source):
+            self._plain.setdefault(entry.stream, {})[claim.type] = claim.source
+
     def _count(self, seq: int, entry: Entry, claim: Claim) -> None:
         digest = hashing.claim_hash(entry.claim)
         span = self.segment.authors.get(entry.key_id)
@@ -332,8 +395,14 @@ class SegmentCheck:
         except LedgerError:
             return  # named by step 4
         if isinstance(payload, Heartbeat):
-            added = {name: (span.next_seq, span.head) for name, span in self.segment.streams.items()}
-            met = HeartbeatMet(seq, entry.recorded_at, payload.streams_count, payload.streams_root, added)
+            seen = self._heard
+            moved = {
+                name: (span.next_seq, span.head)
+                for name, span in self.segment.streams.items()
+                if seen.get(name) != span.next_seq
+            }
+            seen.update((name, head[0]) for name, head in moved.items())
+            met = HeartbeatMet(seq, entry.recorded_at, payload.streams_count, payload.streams_root, moved)
             self.segment.heartbeats.append(met)
         elif isinstance(payload, Erasure):
             self.segment.erasures.append((seq, payload.seq, payload.id))
@@ -350,15 +419,13 @@ class SegmentCheck:
             if self.payloads_known:
                 self.segment.missing.append((seq, claim.id))
             return
-        hasher = hashing._payload.copy()  # the hot loop
-        hasher.update(salted)
         if not len(NO_SALT) <= len(salted) <= len(NO_SALT) + PAYLOAD_BYTES_MAX:
             self.find(Step.PAYLOADS, seq, f"salt and payload of {len(salted)} bytes")
-        elif hasher.digest() != claim.payload_commitment:
+        elif (given := self._payload_hash(salted)) != claim.payload_commitment:
             self.find(
                 Step.PAYLOADS,
                 seq,
-                f"payload and salt commit to {hasher.hexdigest()}, the claim says {claim.payload_commitment.hex()}",
+                f"payload and salt commit to {given.hex()}, the claim says {claim.payload_commitment.hex()}",
             )
 
     def finish(self, sizes: Sequence[int]) -> Segment:
@@ -380,21 +447,14 @@ class SegmentCheck:
         return segment
 
 
-def check_segment(
-    origin: str,
-    start: int,
-    rows: Sequence[tuple[bytes, StoredPayload]],
-    schedule: Schedule,
-    sizes: Sequence[int],
-    *,
-    payloads_known: bool = True,
-    note_types: frozenset[str] = frozenset(),
-) -> Segment:
-    """Check the entries from `start` (a multiple of `SEGMENT_EVENTS`) on. `sizes` are the kept heads within."""
-    check = SegmentCheck(origin, start, schedule, payloads_known, note_types)
-    for seq, (raw, payload) in enumerate(rows, start):
-        check.add(seq, raw, payload)
-    return check.finish(sizes)
+def _is_plain(claim: Claim) -> bool:
+    """Whether id, subject and trace are of the most common forms that `claims.check_claim` lets pass."""
+    return (
+        claim.id[6] >> 4 == 7
+        and claim.id[8] >> 6 == 2
+        and (not claim.subject or (claim.subject.isascii() and claim.subject.isprintable()))
+        and (not claim.trace or claims.TRACE.fullmatch(claim.trace) is not None)
+    )
 
 
 class Joint:
@@ -461,8 +521,9 @@ class Joint:
         self.last_hash, self.recorded_at = segment.last_hash, max(self.recorded_at, segment.last_recorded_at)
 
     def _join_streams(self, segment: Segment) -> None:
+        heads = dict(self.streams) if segment.heartbeats else {}
         for heartbeat in segment.heartbeats:
-            heads = {**self.streams, **heartbeat.added}
+            heads.update(heartbeat.moved)
             leaves = streams.list_leaves(heads)
             if heartbeat.count != len(leaves):
                 self.find(
@@ -557,7 +618,7 @@ class Joint:
             if after is not None and after is not authority:
                 authority = after
                 # Keys once used matter to the fold alone: without them a schedule's states share what they have in common.
-                schedule.append((met.seq + 1, msgspec.structs.replace(after, used=frozenset())))
+                schedule.append((met.seq + 1, msgspec.structs.replace(after, used={})))
         return schedule
 
 

@@ -21,10 +21,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from operator import attrgetter
 
 import msgspec
 
 from decision_dna.ledger import hashing, layout, merkle
+from decision_dna.ledger.accounting import is_due, sign_accounted
 from decision_dna.ledger.admission import Admission, Duplicate, Verdict, says_the_same
 from decision_dna.ledger.authority import AuthorCounter, Authority, counter_after
 from decision_dna.ledger.clock import Clock
@@ -40,6 +42,7 @@ from decision_dna.schemas.claims import BATCH_EVENTS_MAX, decode_claim
 from decision_dna.schemas.errors import Busy, IdConflict, InvariantBroken, LedgerError, Refused, TooLarge, Unavailable
 
 QUEUE_EVENTS_MAX = 50_000
+_key = attrgetter("key")
 AHEAD_EVENTS_MIN = 256
 """So many queued events are linked while the last commit still runs; fewer wait for it, and grow into a larger batch."""
 CLOCK_STEP_NS_MAX = 10**9
@@ -76,7 +79,7 @@ class Planned(msgspec.Struct, frozen=True):
     """A batch that has its place and is not yet committed."""
 
     requests: list[Request]
-    verdicts: list[list[Verdict]]
+    verdicts: list[Sequence[Verdict]]
     rows: list[Prepared]
     plan: Plan
     counters: dict[bytes, AuthorCounter]
@@ -85,7 +88,7 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    """Appends to one log. Thread-safe; made by `ledger.resume`, which knows that the tail is whole."""
+    """Appends to one log. Thread-safe; made by `opening.resume`, which knows that the tail is whole."""
 
     def __init__(
         self,
@@ -265,7 +268,7 @@ class Writer:
     def _take_place(self, planned: Planned) -> None:
         """What the next batch builds on. If this one is never committed, the writer stops, and it never mattered."""
         self._tip, self._authority, self._authority_seqs = planned.plan.tip, planned.authority, planned.authority_seqs
-        self._highest_id = max(self._highest_id, max((row.key[:16] for row in planned.rows), default=b""))
+        self._highest_id = max(self._highest_id, max(map(_key, planned.rows), default=b"")[:16])
         self._remember(planned.plan.streams)
         self._counters.update(planned.counters)
 
@@ -285,7 +288,12 @@ class Writer:
             for seq, (row, digest) in enumerate(zip(planned.rows, plan.hashes, strict=True), first)
         ]
         for request, judged in zip(planned.requests, planned.verdicts, strict=True):
-            outcomes = [placed[verdict] if isinstance(verdict, int) else self._outcome(verdict) for verdict in judged]
+            if isinstance(judged, range):
+                outcomes: list[Placed | LedgerError] = [*placed[judged.start : judged.stop]]
+            else:
+                outcomes = [
+                    placed[verdict] if isinstance(verdict, int) else self._outcome(verdict) for verdict in judged
+                ]
             request.answer.set_result(Appended(outcomes, self._locked, read, first))
 
     def _outcome(self, verdict: Duplicate | LedgerError) -> Placed | LedgerError:
@@ -302,6 +310,9 @@ class Writer:
             batch, root = self._store.batch(), planned.plan.tip.frontier.root()
             self._fill(batch, planned, root)
             batch.put("heads", layout.seq_key(self._locked.size), self._locked.note.encode())
+            if is_due(planned.authority, self._locked.size, planned.plan.tip.size):
+                row = sign_accounted(self._keys, planned.authority, self._locked, planned.authority_seqs)
+                batch.put("meta", layout.ACCOUNTED_KEY, row)
             if touch is not None:
                 touch(batch)
             self._store.write(batch, durable=True)

@@ -16,6 +16,8 @@ POLICY = "ledger.policy"
 CLOCK = "ledger.clock"
 HEARTBEAT = "ledger.heartbeat"
 ERASURE = "ledger.erasure"
+AUTHORITY_TYPES = frozenset({GENESIS, KEY, POLICY})
+"""What keys and policy fold from."""
 
 
 class SourceRule(Payload, frozen=True):

@@ -108,19 +108,26 @@ def kind_of(type_name: str, schema: int) -> PayloadKind:
     """The declared type. Raises UnknownType."""
     kind = _kinds.get((type_name, schema))
     if kind is None:
-        raise UnknownType(f"no payload type {type_name!r} with schema {schema} (foreign events are named x.…)")
+        raise _unknown(type_name, schema)
     return kind
+
+
+def _unknown(type_name: str, schema: int) -> UnknownType:
+    return UnknownType(f"no payload type {type_name!r} with schema {schema} (foreign events are named x.…)")
 
 
 def payload_from_json(type_name: str, schema: int, text: bytes) -> bytes:
     """Canonical payload bytes of a JSON object, checked against its type. Raises Malformed, TooLarge, UnknownType."""
+    kind = _kinds.get((type_name, schema))
     try:
-        if is_foreign(type_name):
+        if kind is not None:
+            data = codec.encode(kind.from_json.decode(text))
+        elif is_foreign(type_name):
             foreign = msgspec.json.decode(text, type=dict[str, Any])
             codec.check_plain(foreign)
             data = codec.encode(foreign)
         else:
-            data = codec.encode(kind_of(type_name, schema).from_json.decode(text))
+            raise _unknown(type_name, schema)
     except codec.NOT_DECODED as error:
         raise Malformed(f"payload of {type_name}: {error}") from None
     if len(data) > PAYLOAD_BYTES_MAX:

@@ -1,7 +1,7 @@
 """Ingest: submissions in, durable answers out, for any number of concurrent callers on one event loop.
 
-    decode, prepare          on the loop where there are few, in worker threads where there are many (signing releases the GIL)
-    enqueue                  on the loop: so that answers come in the order of the queue
+    decode, prepare          on the loop where there are few; where there are many, in a process or threads beside it
+    enqueue                  on the loop, at the end of its turn: what arrived in one turn is one request of the writer's
     commit                   in threads of their own; whatever queued during a commit is the next batch
     answer                   back on the loop, all of a commit at once
 
@@ -14,20 +14,24 @@ import importlib
 import pkgutil
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import NamedTuple, TypeVar
 
 from decision_dna import schemas
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.plan import AuthorDraft, Draft, Prepared
-from decision_dna.ledger.preparing import Decode, prepared_of
+from decision_dna.ledger.preparing import Decode, Preparers, prepared_of
 from decision_dna.ledger.writer import QUEUE_EVENTS_MAX, Appended
 from decision_dna.schemas.errors import BadInput, Busy, LedgerError, Refused, Unavailable
 from decision_dna.schemas.submissions import Body, Media, SignedSubmission, Submission, decode_body, is_single
 
 BYTES_ON_LOOP_MAX = 16 * 1024
 BYTES_IN_HAND_MAX = 256 * 1024 * 1024
+JOINED_EVENTS_MAX = 256
+"""Up to so many events of several requests are handed to the writer as one: each request that it sees has its price."""
 
 # Every family of payload types declares its words when it is imported: a submission may be of any of them.
 for _module in pkgutil.iter_modules(schemas.__path__):
@@ -35,6 +39,14 @@ for _module in pkgutil.iter_modules(schemas.__path__):
 
 T = TypeVar("T")
 Rows = list[Prepared | LedgerError]
+
+
+class _Asked(NamedTuple):
+    """One request that waits: its claims, the bytes that it holds, and its answer."""
+
+    rows: Rows
+    size: int
+    answer: asyncio.Future[Appended]
 
 
 class Ingest:
@@ -52,40 +64,55 @@ class Ingest:
         self._ledger, self._window, self._batch_max = ledger, window_seconds, batch_events_max
         self._loop = asyncio.get_running_loop()
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="prepare")
-        self._preparers = ledger.preparers(processes) if processes else None
-        self._waiting: deque[tuple[Future[Appended], asyncio.Future[Appended]]] = deque()
-        self._work = threading.Event()
+        self._processes = processes
+        self._preparers: Preparers | None = None
+        self._arrived: list[_Asked] = []
+        self._arrived_events = 0
+        self._waiting: dict[Future[Appended], list[_Asked]] = {}
+        self._committed: deque[Future[Appended]] = deque()
+        self._work: SimpleQueue[None] = SimpleQueue()
         self._full = threading.Event()
         self._in_hand = 0
         self._requests = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._closing = self._ended = self._waking = False
+        self._closing = self._ended = self._waking = self._answering = False
 
     @property
     def in_hand(self) -> int:
         """Requests that have no answer yet."""
         return self._requests
 
-    async def submit(self, data: bytes, media: Media, principal: str, *, atomic: bool) -> tuple[Appended, bool]:
-        """Append the submissions of a body: durable when it returns; with it, whether one was sent by itself.
+    def hold(self, size: int) -> None:
+        """Count bytes that arrive, or with a negative size those that are let go or handed in. Raises Busy where they are too many."""
+        if size > 0 and self._in_hand + size > BYTES_IN_HAND_MAX:
+            raise Busy("too much is being read already: try again in a moment")
+        self._in_hand += size
+
+    def offer(self, data: bytes, media: Media, principal: str, *, atomic: bool) -> asyncio.Future[Appended]:
+        """Append the submissions of a small body: the future is done once they are durable, or refused together.
 
         Raises BadInput for the body as a whole, Busy, Unavailable; errors of single submissions are outcomes.
         """
         self._enter(len(data))
         try:
-            rows, single = await self._prepared(data, media, principal)
-            return await self._append(rows, atomic), single
-        finally:
+            rows = self._prepare(data, media, principal)
+        except BaseException:
             self._leave(len(data))
+            raise
+        return self._append(rows, len(data), atomic=atomic)
 
-    async def append(self, drafts: Sequence[Draft | AuthorDraft], principal: str, *, atomic: bool = False) -> Appended:
-        """The same for drafts made in this process."""
-        self._enter(0)
+    async def submit(self, data: bytes, media: Media, principal: str, *, atomic: bool) -> Appended:
+        """The same for a body of any size: durable when it returns."""
+        if len(data) <= BYTES_ON_LOOP_MAX:
+            return await self.offer(data, media, principal, atomic=atomic)
+        self._enter(len(data))
         try:
-            return await self._append(self._ledger.prepare(drafts, principal), atomic)
-        finally:
-            self._leave(0)
+            rows = await self._prepared_beside(data, media, principal)
+        except BaseException:
+            self._leave(len(data))
+            raise
+        return await self._append(rows, len(data), atomic=atomic)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run what takes long beside the loop."""
@@ -98,22 +125,18 @@ class Ingest:
         """
         writer = self._ledger.writer
         while True:
-            self._work.wait()
-            self._work.clear()  # before the look at the queue: what is queued after it wakes again
-            if self._window and not self._closing and writer.queued < self._batch_max:
+            self._work.get()
+            if self._window and not self._closing and 0 < writer.queued < self._batch_max:
                 self._full.clear()
                 self._full.wait(self._window)
             while writer.queued:
                 writer.commit_queued()
-                self._loop.call_soon_threadsafe(self._answer)
-            # Somebody else in this process may have committed what was queued here: those answers are due too.
-            self._loop.call_soon_threadsafe(self._answer)
             if self._ended:
-                self._work.set()  # for the other one
+                self._work.put(None)  # for the other one
                 return
 
     async def close(self) -> None:
-        """Take no more, and return once everything taken is answered; the committing thread then ends."""
+        """Take no more, and return once everything taken is answered; the committing threads then end."""
         self._closing = True
         await self._idle.wait()
         self._end()
@@ -125,63 +148,110 @@ class Ingest:
         """Tell all who wait: nobody commits any more, and whether their events are stored the next start finds out."""
         self._closing = True
         self._end()
-        while self._waiting:
-            _, waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_exception(error)
+        for asked in [*self._waiting.values(), self._arrived]:
+            self._refuse(asked, error)
+        self._waiting, self._arrived, self._arrived_events = {}, [], 0
 
     def _end(self) -> None:
         """Committing threads return when they next look."""
         self._ended = True
-        self._work.set()
+        self._work.put(None)
         self._full.set()
 
-    async def _prepared(self, data: bytes, media: Media, principal: str) -> tuple[Rows, bool]:
-        if len(data) <= BYTES_ON_LOOP_MAX:
-            return self._prepare(data, media, principal)
-        if self._preparers is None or is_single(data, media):
+    # --- in ------------------------------------------------------------------------------------------------------------
+
+    async def _prepared_beside(self, data: bytes, media: Media, principal: str) -> Rows:
+        if not self._processes or is_single(data, media):
             return await self.in_thread(lambda: self._prepare(data, media, principal))
+        if self._preparers is None:  # not before somebody needs it: it takes a while to start, and memory
+            self._preparers = self._ledger.preparers(self._processes)
         authority, now = self._ledger.writer.authority, self._ledger.clock.now_ns()
         answer = self._preparers.submit(DECODERS[media], data, authority, principal, now)
-        return prepared_of(await asyncio.wrap_future(answer)), False
+        return prepared_of(await asyncio.wrap_future(answer))
 
-    def _prepare(self, data: bytes, media: Media, principal: str) -> tuple[Rows, bool]:
-        drafts = DECODERS[media](data)
-        return self._ledger.prepare(drafts, principal), is_single(data, media)
+    def _prepare(self, data: bytes, media: Media, principal: str) -> Rows:
+        return self._ledger.prepare(DECODERS[media](data), principal)
 
-    async def _append(self, rows: Rows, atomic: bool) -> Appended:
-        waiter: asyncio.Future[Appended] = self._loop.create_future()
-        self._waiting.append((self._ledger.writer.enqueue(rows, atomic=atomic), waiter))
+    def _append(self, rows: Rows, size: int, *, atomic: bool) -> asyncio.Future[Appended]:
+        asked = _Asked(rows, size, self._loop.create_future())
+        if atomic:
+            self._enqueue([asked], atomic=True)
+        else:
+            if self._arrived_events + len(rows) > JOINED_EVENTS_MAX:
+                self._enqueue_arrived()
+            self._arrived.append(asked)
+            self._arrived_events += len(rows)
         if not self._waking:
             # At the end of this turn of the loop: whatever else has arrived by then is in the same batch.
             self._waking = True
             self._loop.call_soon(self._wake)
-        return await waiter
+        return asked.answer
 
     def _wake(self) -> None:
         self._waking = False
-        self._work.set()
+        self._enqueue_arrived()
+        self._work.put(None)
         if self._window and self._ledger.writer.queued >= self._batch_max:
             self._full.set()
 
+    def _enqueue_arrived(self) -> None:
+        if self._arrived:
+            arrived, self._arrived, self._arrived_events = self._arrived, [], 0
+            self._enqueue(arrived, atomic=False)
+
+    def _enqueue(self, asked: list[_Asked], *, atomic: bool) -> None:
+        """Hand requests to the writer as one. That changes no outcome: but for atomic ones, it judges each claim by itself."""
+        rows = asked[0].rows if len(asked) == 1 else [row for each in asked for row in each.rows]
+        try:
+            answer = self._ledger.writer.enqueue(rows, atomic=atomic)
+        except LedgerError as error:
+            self._refuse(asked, error)
+            return
+        self._waiting[answer] = asked
+        answer.add_done_callback(self._wake_loop)
+
+    # --- out -----------------------------------------------------------------------------------------------------------
+
+    def _wake_loop(self, answer: Future[Appended]) -> None:
+        """In the thread that committed: the first answer wakes the loop, which finds those that follow it too."""
+        self._committed.append(answer)
+        if not self._answering:
+            self._answering = True
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to wake
+                self._loop.call_soon_threadsafe(self._answer)
+
     def _answer(self) -> None:
-        """The writer answers in the order of its queue, which is that of `_waiting`."""
-        while self._waiting and self._waiting[0][0].done():
-            answer, waiter = self._waiting.popleft()
-            if waiter.done():  # the caller went away; its events stand all the same
-                continue
+        self._answering = False  # before the look: what is committed after it wakes again
+        while self._committed:
+            answer = self._committed.popleft()
+            asked = self._waiting.pop(answer, [])  # none: they were told that the committing thread has failed
             error = answer.exception()
-            if error is None:
-                waiter.set_result(answer.result())
-            else:
-                waiter.set_exception(error)
+            if error is not None:
+                self._refuse(asked, error)
+                continue
+            appended, at = answer.result(), 0
+            for rows, size, waiter in asked:
+                self._leave(size)
+                part = appended
+                if len(asked) > 1:
+                    outcomes = appended.outcomes[at : at + len(rows)]
+                    part = Appended(outcomes, appended.head, appended.read, appended.first)
+                    at += len(rows)
+                if not waiter.done():  # the caller went away; its events stand all the same
+                    waiter.set_result(part)
+
+    def _refuse(self, asked: Iterable[_Asked], error: BaseException) -> None:
+        for each in asked:
+            self._leave(each.size)
+            if not each.answer.done():
+                each.answer.set_exception(error)
 
     def _enter(self, size: int) -> None:
         if self._closing:
             raise Unavailable("the service is shutting down")
-        if self._in_hand + size > BYTES_IN_HAND_MAX or self._ledger.writer.queued > QUEUE_EVENTS_MAX:
-            raise Busy("too much is being read already: try again in a moment")
-        self._in_hand += size
+        if self._ledger.writer.queued >= QUEUE_EVENTS_MAX:  # before anything is decoded and signed for nothing
+            raise Busy("the queue is full: try again in a moment")
+        self.hold(size)
         self._requests += 1
         self._idle.clear()
 

@@ -1,4 +1,7 @@
-"""What the writer answers, as receipts: the other half of `ledger.receipts`, which checks them."""
+"""What the writer answers, as receipts: the other half of `ledger.receipts`, which checks them.
+
+The proofs of one commit's events have most of their lines in common: `CommitReceipts` writes each of them once.
+"""
 
 import base64
 from collections.abc import Callable
@@ -6,7 +9,7 @@ from collections.abc import Callable
 from decision_dna.ledger import merkle
 from decision_dna.ledger.fingerprint import fingerprint_of_hash
 from decision_dna.ledger.merkle import NodeReader
-from decision_dna.ledger.tlogproof import format_proof
+from decision_dna.ledger.tlogproof import HEADER, format_proof
 from decision_dna.ledger.writer import Appended, Placed
 from decision_dna.schemas.errors import LedgerError
 from decision_dna.schemas.receipts import BatchReceipt, EventReceipt, Problem
@@ -25,6 +28,64 @@ def event_receipt(placed: Placed, size: int, note: bytes, read: NodeReader) -> E
         placed.duplicate,
         format_proof(placed.seq, merkle.prove_inclusion(placed.seq, size, read), note),
     )
+
+
+class CommitReceipts:
+    """Receipts for the new events of one commit, which `answer` is of: the same as those of `event_receipt`."""
+
+    def __init__(self, answer: Appended) -> None:
+        self.read = answer.read
+        self._note = answer.head.note
+        self._lines: dict[tuple[int, int], str] = {}
+        # The path from the root down to the smallest subtree with all of the commit in it is the same for all: walked once.
+        first, start, end = answer.first, 0, answer.head.size
+        above: list[str] = []
+        while end - start > 1 and first >= (middle := _middle(start, end)):
+            above.append(self._line(start, middle))
+            start = middle
+        self._top, self._above = (start, end), "".join(reversed(above))
+
+    def receipt(self, placed: Placed) -> EventReceipt:
+        """Of one of them."""
+        seq, hashed = placed.seq, placed.hash
+        return EventReceipt(
+            seq,
+            id_text(placed.id),
+            str(fingerprint_of_hash(seq, hashed)),
+            hashed.hex(),
+            self.read([(0, seq)])[0].hex(),
+            False,
+            f"{HEADER}\nindex {seq}\n{self._path(seq)}\n{self._note}",
+        )
+
+    def _path(self, seq: int) -> str:
+        """The hashes from the leaf upward, each with the end of its line."""
+        path, (start, end) = self._above, self._top
+        while end - start > 1:
+            middle = _middle(start, end)
+            if seq < middle:
+                path = self._line(middle, end) + path
+                end = middle
+            else:
+                path = self._line(start, middle) + path
+                start = middle
+        return path
+
+    def _line(self, start: int, end: int) -> str:
+        """The hash over the leaves [start, end), as a proof has it."""
+        line = self._lines.get((start, end))
+        if line is None:
+            nodes = self.read(merkle.cover(start, end))
+            root = nodes.pop()
+            while nodes:
+                root = merkle.node_hash(nodes.pop(), root)
+            line = self._lines[start, end] = base64.b64encode(root).decode() + "\n"
+        return line
+
+
+def _middle(start: int, end: int) -> int:
+    """Where RFC 6962 parts a range: at the largest power of two of leaves that leaves some over."""
+    return start + (1 << ((end - start - 1).bit_length() - 1))
 
 
 def batch_receipt(answer: Appended, read_log: NodeReader, problem: Callable[[LedgerError], Problem]) -> BatchReceipt:

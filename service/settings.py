@@ -47,8 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `batch_window_ms`: how long a commit waits for more to arrive, unless `batch_max_size` events are there already; 0: what
     queued during the last commit is the next batch. `beyond_loopback` lets other machines connect, who then need the
     `master_api_key` to submit; `hosts` are the names under which they may address the service.
-    Large requests are decoded and signed in `prepare_threads`, or beside the service in `prepare_processes` where there are
-    cores for them.
+    Requests of many events are decoded and signed beside the service, in `prepare_processes` that start when the first of
+    them comes; with 0, as whatever else takes long, in `prepare_threads`. Whoever connects when `connections_max` are open,
+    subscribers among them, is told to come again.
     """
 
     host: str = "127.0.0.1"
@@ -59,7 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_window_ms: float = 0.0
     batch_max_size: int = 1024
     prepare_threads: int = 2
-    prepare_processes: int = 0
+    prepare_processes: int = 1
+    connections_max: int = 4000
     subscribers_max: int = 1000
     ping_seconds: float = 15.0
     shutdown_seconds: int = 10
@@ -84,7 +86,7 @@ def check_settings(settings: Settings) -> None:
     for name in ("port", "batch_window_ms", "prepare_processes", "ping_seconds", "shutdown_seconds"):
         if getattr(settings, name) < 0:
             raise Malformed(f"the setting {name} is not negative")
-    for name in ("batch_max_size", "prepare_threads", "subscribers_max"):
+    for name in ("batch_max_size", "prepare_threads", "connections_max", "subscribers_max"):
         if getattr(settings, name) < 1:
             raise Malformed(f"the setting {name} is at least 1")
     if is_loopback(settings.host):

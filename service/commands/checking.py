@@ -6,10 +6,11 @@ from typing import Annotated
 import msgspec
 import typer
 
+from decision_dna.anchors.beside import check_anchor_beside
 from decision_dna.ledger.evidence import EvidenceReport, check_evidence
 from decision_dna.ledger.views import payload_view
 from decision_dna.schemas.errors import BadInput
-from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX
+from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX, AnchorGiven
 from decision_dna.schemas.texts import id_text, time_text
 from decision_dna.service.commands.terminal import Json, Key, write, write_facts, write_json
 
@@ -21,11 +22,12 @@ def check(
 ) -> int:
     """Check evidence against a pinned key, offline.
 
-    Prints what then is true, the payload, between which heartbeats it was recorded, and what is left to a whole
-    verification of the log.
+    Prints what then is true, the payload, between which heartbeats it was recorded, what the bytes of an anchor beside it
+    prove, and what is left to a whole verification of the log and to the chain.
     """
     with file.open("rb") as opened:
         report = check_evidence(opened.read(EVIDENCE_BYTES_MAX + 1), key)
+    check_anchor_beside(report)
     view = report_view(report)
     if json:
         write_json(view)
@@ -49,8 +51,14 @@ def report_view(report: EvidenceReport) -> dict[str, object]:
             for shown in report.shown
             if shown.role.startswith("heartbeat")
         ],
+        "anchor": None if report.anchor is None else _anchor(report.anchor),
         "relies_on": report.relies_on,
     }
+
+
+def _anchor(given: AnchorGiven) -> dict[str, object]:
+    """What is only said: where the chain is to be asked."""
+    return {"cluster": given.cluster, "slot": given.slot, "block_time": given.block_time, "memo": given.memo}
 
 
 def _shown(report: EvidenceReport, at: int) -> dict[str, object]:

@@ -19,9 +19,9 @@ from typing import Annotated
 
 import typer
 
-from decision_dna.ledger.ledger import lock_file, open_ledger
 from decision_dna.ledger.lock import Lock
 from decision_dna.ledger.notes import note_of
+from decision_dna.ledger.opening import lock_file, open_ledger
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.sources import export_lines
 from decision_dna.ledger.store import LOG_FAMILIES, Store

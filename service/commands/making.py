@@ -8,8 +8,8 @@ import msgspec
 import typer
 
 from decision_dna.ledger.authority import check_policy
-from decision_dna.ledger.ledger import DEFAULT_POLICY, create
 from decision_dna.ledger.notes import note_of
+from decision_dna.ledger.opening import DEFAULT_POLICY, create
 from decision_dna.schemas.errors import Conflict, LedgerError, Malformed
 from decision_dna.schemas.ledgering import Policy, SuccessorOf
 from decision_dna.schemas.texts import hex_bytes

@@ -14,8 +14,9 @@ from decision_dna.ledger.folder import read_folder
 from decision_dna.ledger.followers import Follower, Followers
 from decision_dna.ledger.indexes import Indexes, IndexFollower
 from decision_dna.ledger.keyring import read_key
-from decision_dna.ledger.ledger import Ledger, open_ledger
+from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.lock import Locked
+from decision_dna.ledger.opening import open_ledger
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.signatures import SigningKey

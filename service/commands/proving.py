@@ -1,15 +1,22 @@
 """`dna prove`: evidence in one file, made from a ledger's folder or by a running service."""
 
+import base64
 import time
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
+from decision_dna.anchors.transaction import anchor_memo
 from decision_dna.ledger.evidence import Around, prove_event, prove_run
+from decision_dna.ledger.lock import Locked
+from decision_dna.ledger.notes import note_of
 from decision_dna.ledger.queries import EventFilter, find, heads_before
+from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.streams import list_leaves
 from decision_dna.schemas.errors import LedgerError, NotFound, Unavailable
+from decision_dna.schemas.evidence import AnchorGiven
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_text
 from decision_dna.service.commands.places import View, fixed_view, is_address, written
@@ -32,6 +39,10 @@ def prove(
         int | None, typer.Option("--to", parser=parse_time, metavar="TIME", help="Up to this time; now, if not given.")
     ] = None,
     payload: Annotated[bool, typer.Option("--payload/--no-payload", help="Whether to show an event's payload.")] = True,
+    anchored: Annotated[
+        bool,
+        typer.Option("--anchored", help="An event under the first head after it that was anchored, with the anchor."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write evidence: of an event, of a complete run of a stream, or of its absence.
@@ -41,13 +52,19 @@ def prove(
     """
     if (event is None) == (stream is None):
         raise typer.BadParameter("give an ID, or --stream")
+    if anchored and (event is None or is_address(place)):
+        raise typer.BadParameter("--anchored is for an ID in a ledger's folder")
     to_ns = time.time_ns() - 1 if time_to is None else time_to
     if is_address(place):
         data = _ask(place, event, stream or "", time_from or 0, to_ns, payload=payload)
     elif event is not None:
         with fixed_view(Path(place)) as log:
             seq = log.reader.resolve(event)
-            data = prove_event(log.reader, seq, _around(log, seq, seq), with_payload=payload)
+            data = (
+                _prove_anchored(log, seq, payload=payload)
+                if anchored
+                else prove_event(log.reader, seq, _around(log, seq, seq), with_payload=payload)
+            )
     else:
         data = _prove_stream(Path(place), stream or "", time_from or 0, to_ns)
     output.write_bytes(data)
@@ -66,6 +83,24 @@ def _ask(place: str, event: str | None, stream: str, from_ns: int, to_ns: int, *
             return service.run_evidence(stream, time_text(from_ns), time_text(to_ns))
     except NotFound as error:
         raise (error if event is not None else Unavailable(str(error))) from None
+
+
+def _prove_anchored(log: View, seq: int, *, payload: bool) -> bytes:
+    """An event as of the smallest anchored head that has it, so that the anchor's checkpoint is the evidence's own."""
+    from decision_dna.service.anchoring import anchors_of  # brings a chain along, which nothing else here needs
+
+    covering = [anchor for _, anchor in anchors_of(log.reader, log.indexes) if seq < anchor.size]
+    if not covering:
+        raise Unavailable(f"no anchor covers event {seq} yet: `dna anchor once` makes one")
+    anchor = min(covering, key=lambda anchor: anchor.size)
+    note = log.reader.note_of(anchor.size)
+    head = Locked(log.head.origin, anchor.size, note_of(note).root, note.decode())
+    then = msgspec.structs.replace(log, head=head, reader=LogReader(log.store, lambda: head))
+    memo = anchor_memo(anchor.transaction)
+    given = AnchorGiven(
+        memo.decode(), anchor.cluster, anchor.slot, anchor.block_time, base64.b64encode(anchor.transaction).decode()
+    )
+    return prove_event(then.reader, seq, _around(then, seq, seq), with_payload=payload, anchor=given)
 
 
 def _around(log: View, first: int, last: int) -> Around:

@@ -1,13 +1,19 @@
-"""A log to be verified over HTTP: its public tiles and nothing else. Payloads are private, so step 5 stays inconclusive for them."""
+"""A log to be verified over HTTP: its public tiles and nothing else. Payloads are private, so step 5 stays inconclusive for them.
+
+From a place on, the service is also asked where the ledger's own entries stand: a page of events each thousand.
+"""
 
 from collections import defaultdict
 
 from decision_dna.ledger import merkle
+from decision_dna.ledger.entrance import OWN_STREAM
 from decision_dna.ledger.notes import note_of
+from decision_dna.ledger.queries import PAGE_EVENTS_MAX
 from decision_dna.ledger.remote import RemoteLog
 from decision_dna.ledger.sources import Rows
+from decision_dna.ledger.streams import StreamHead
 from decision_dna.ledger.verification import AuthorityEntry, Finding, Joint, Segment, Step
-from decision_dna.schemas.errors import Malformed, NotFound, ProofRejected, Unavailable
+from decision_dna.schemas.errors import BadInput, Malformed, NotFound, ProofRejected, Refused, Unavailable
 
 _WRONG = (Malformed, NotFound, ProofRejected)
 """What a service can do wrong besides not answering."""
@@ -27,6 +33,8 @@ class RemoteSource:
         except ProofRejected as error:
             raise Unavailable(f"what answers shows no checkpoint: {error}") from None
         self.origin, self.size = head.origin, head.size
+        self._last: tuple[int, list[bytes]] = -1, []
+        self._tiles: dict[tuple[int, int], list[bytes]] = {}
 
     def rows(self, start: int, end: int) -> tuple[Rows, list[Finding]]:
         """From entry bundles; one that is missing or misshapen is a finding. Raises Unavailable."""
@@ -34,11 +42,51 @@ class RemoteSource:
         for index in range(start // merkle.TILE_WIDTH, -(-end // merkle.TILE_WIDTH)):
             first = index * merkle.TILE_WIDTH
             try:
-                bundle = self._log.entries(index, min(merkle.TILE_WIDTH, self.size - first))
+                bundle = self._bundle(index)
             except _WRONG as error:
                 return [(raw, None) for raw in entries], [Finding(Step.ENCODING, max(first, start), str(error))]
             entries += bundle[max(0, start - first) : end - first]
         return [(raw, None) for raw in entries], []
+
+    def _bundle(self, index: int) -> list[bytes]:
+        """Asked for once where one entry after the other is wanted."""
+        if self._last[0] != index:
+            have = self.size - index * merkle.TILE_WIDTH
+            self._last = index, self._log.entries(index, min(merkle.TILE_WIDTH, have))
+        return self._last[1]
+
+    def nodes(self, nodes: list[merkle.Node]) -> list[bytes]:
+        """From tiles of hashes. Raises ProofRejected, NotFound, Unavailable."""
+        return [self._node(height, index) for height, index in nodes]
+
+    def _node(self, height: int, index: int) -> bytes:
+        level, above = divmod(height, merkle.TILE_HEIGHT)
+        start = index << above
+        tile = start // merkle.TILE_WIDTH
+        have = (self.size >> (level * merkle.TILE_HEIGHT)) - tile * merkle.TILE_WIDTH
+        if (level, tile) not in self._tiles:
+            self._tiles[level, tile] = self._log.hashes(level, tile, min(merkle.TILE_WIDTH, have))
+        first = start % merkle.TILE_WIDTH
+        return merkle.tree_root(self._tiles[level, tile][first : first + (1 << above)])
+
+    def own_seqs(self, end: int) -> list[int]:
+        """As the service lists them. Raises Unavailable, also where it does not let everyone ask."""
+        asked = {"stream": OWN_STREAM, "to_seq": str(end), "limit": str(PAGE_EVENTS_MAX)}
+        seqs: list[int] = []
+        while True:
+            try:
+                page = self._log.events(asked)
+            except (Refused, BadInput) as error:
+                raise Unavailable(f"the service does not say where its own entries stand: {error}") from None
+            seqs += [event.seq for event in page.events]
+            if page.next_cursor is None or not page.events or len(seqs) > end:
+                return seqs
+            asked["cursor"] = page.next_cursor
+
+    def stream_heads_at(self, seq: int) -> dict[str, StreamHead] | None:
+        """Not published: each stream begins where its first entry says."""
+        del seq
+        return None
 
     def heads(self) -> list[tuple[int, bytes]]:
         """The one that it showed: a service publishes its newest only."""

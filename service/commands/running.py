@@ -8,7 +8,7 @@ import typer
 
 from decision_dna.engine.projections import PROJECTIONS, ProjectionFollower
 from decision_dna.ledger.audit import Report
-from decision_dna.ledger.ledger import create, open_ledger
+from decision_dna.ledger.opening import create, open_ledger
 from decision_dna.schemas.anchoring import AnchorConfirmed
 from decision_dna.service import run as main_job
 from decision_dna.service.anchoring import LOCAL_CHAIN

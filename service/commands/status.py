@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from decision_dna.ledger.audit import freshness
+from decision_dna.ledger.audit import freshness, last_anchor
 from decision_dna.ledger.notes import note_of
 from decision_dna.ledger.queries import EventFilter, find, stream_heads
 from decision_dna.schemas.errors import ProofRejected, Unavailable
@@ -23,7 +23,7 @@ from decision_dna.service.settings import described, read_settings
 def status(place: Place, json: Json = False) -> int:
     """Say how a ledger stands: size, head, heartbeat, deadlines, disk.
 
-    Exit code 1 where a heartbeat is later than the policy promises.
+    Exit code 1 where the newest heartbeat or anchor is older than the policy promises.
     """
     if is_address(place):
         facts = _remote_facts(place)
@@ -41,7 +41,8 @@ def _facts(log: View, now: int) -> dict[str, Any]:
     reader, policy = log.reader, log.authority().policy
     beat = next(find(log.indexes, EventFilter(type=HEARTBEAT), 0, log.head.size, reverse=True), None)
     beat_at = None if beat is None else reader.event(beat).entry.recorded_at
-    _, anchor = next(anchors_of(reader, log.indexes), (0, None))
+    anchored_by, anchor = next(anchors_of(reader, log.indexes), (0, None))
+    last = last_anchor(anchor, reader.event(anchored_by).entry.recorded_at, log.head.size, policy)
     return {
         "origin": log.head.origin,
         "size": log.head.size,
@@ -51,7 +52,8 @@ def _facts(log: View, now: int) -> dict[str, Any]:
         "last_recorded_at": time_text(reader.event(log.head.size - 1).entry.recorded_at),
         "heartbeat_at": None if beat_at is None else time_text(beat_at),
         "heartbeat_seconds_max": policy.heartbeat_seconds_max,
-        "freshness": freshness(beat_at, policy.heartbeat_seconds_max, now),
+        "freshness": freshness(beat_at, policy.heartbeat_seconds_max, now, last),
+        "anchored_at": None if anchor is None else time_text(last.since),
         "anchored_size": None if anchor is None else anchor.size,
         "anchor_seconds_max": policy.anchor_seconds_max,
         "anchor_events_max": policy.anchor_events_max,

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from decision_dna.ledger.audit import Check, Extra, Progress, Report, freshness
 from decision_dna.ledger.audit import verify as verify_source
+from decision_dna.ledger.entrance import Enterable, enter
+from decision_dna.ledger.entrance_store import EnterableStore
 from decision_dna.ledger.folder import verify_folder
 from decision_dna.ledger.lock import Locked
+from decision_dna.ledger.merkle import TILE_WIDTH
 from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.sources import ExportSource, Source, StoreSource
 from decision_dna.ledger.verification import Joint
@@ -30,61 +34,125 @@ def verify(
         typer.Option("--key", metavar="VKEY", parser=parse_vkey, help="The key to trust, got from outside."),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="3 where authenticity is not pinned, 1 where the log is not fresh.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="3 where authenticity is not pinned, or nothing ties what is left out; 1 where the log is not fresh.",
+        ),
     ] = False,
     head: Annotated[
         list[Path] | None,
         typer.Option("--head", exists=True, dir_okay=False, help="A checkpoint kept from before, or got from others."),
     ] = None,
+    from_seq: Annotated[
+        int,
+        typer.Option(
+            "--from-seq", min=0, metavar="SEQ", help="From this entry on; what came before stays as --head knows it."
+        ),
+    ] = 0,
     processes: Annotated[int, typer.Option("--processes", min=1, help="How many to walk with.")] = 2,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", dir_okay=False, help="Where to write the newest head, if it holds: for --head, later."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Verify a whole log, step by numbered step.
 
     Without --key nothing says whose log it is: authenticity is "not pinned". With --head, the log must still begin as
     that checkpoint says: only this (or a witness, or an anchor) shows a history that was written anew with every key.
+    --keep writes one, where the log holds, is pinned, and nothing was left out that no --head covers; else 3.
+
+    With --from-seq, entries before it are not verified again, and the report says what that leaves open. Give --head with
+    a checkpoint of at least that size which you verified then: it ties what came before to what you saw. Anchors and
+    states are left to a verification of the whole log. It begins at a multiple of 256.
     """
     earlier = [path.read_bytes() for path in head or []]
     with progress("verify", shown=not json) as bar:
-        report = _verified(place, key, earlier, processes, bar)
-    report.verdicts["freshness"] = freshness(report.heartbeat_at, report.heartbeat_seconds_max, time.time_ns())
+        report = _verified(Asked(place, key, earlier, from_seq, bar), processes)
+    report.verdicts["freshness"] = freshness(
+        report.heartbeat_at, report.heartbeat_seconds_max, time.time_ns(), report.last_anchor
+    )
+    kept = keep is not None and report.holds and report.pinned and report.tied
+    if keep is not None and kept:
+        keep.write_text(report.checkpoint)
     if json:
-        write_json({"holds": report.holds, **_fields(report)})
+        write_json({"holds": report.holds, "kept": kept, **_fields(report)})
     else:
         write_report(report)
-    return code_of(report, strict=strict)
+        if keep is not None:
+            write(f"{keep}: the head of size {report.size}" if kept else "no head was kept")
+    return code_of(report, strict=strict) or (3 if keep is not None and not kept else 0)
 
 
 def code_of(report: Report, *, strict: bool) -> int:
-    """0 it holds, 1 it does not, 3 nobody can tell whose it is."""
+    """0 it holds, 1 it does not, 3 nobody can tell whose it is, or what came before the place that it was verified from."""
     if not report.holds or (strict and report.verdicts["freshness"].startswith("fail")):
         return 1
-    return 3 if strict and not report.pinned else 0
+    return 3 if strict and not (report.pinned and report.tied) else 0
 
 
-def _verified(place: str, key: Vkey | None, earlier: Sequence[bytes], processes: int, bar: Progress) -> Report:
-    if is_address(place):
-        with Service.at(place) as service:
-            return _walked(RemoteSource(service), key, earlier, bar)
-    path = Path(place)
+class Asked(msgspec.Struct, frozen=True):
+    """What is to be verified, against what, from where on."""
+
+    place: str
+    key: Vkey | None
+    earlier: Sequence[bytes]
+    from_seq: int
+    bar: Progress
+
+
+def _verified(asked: Asked, processes: int) -> Report:
+    if is_address(asked.place):
+        with Service.at(asked.place) as service:
+            remote = RemoteSource(service)
+            return _entered(remote, asked) if _is_inside(remote, asked) else _walked(remote, asked)
+    path = Path(asked.place)
     if path.is_file():
-        return _walked(_export(path), key, earlier, bar)
+        if asked.from_seq:
+            raise typer.BadParameter("an export is read as a whole: verify it without --from-seq")
+        return _walked(_export(path), asked)
     with fixed_view(path) as view:
+        source = EnterableStore(view.store, view.head)
+        if _is_inside(source, asked):
+            return _entered(source, asked)
         return verify_folder(
             path,
-            key,
-            # `verify_folder` hands earlier heads on in one process only.
-            processes=1 if earlier else processes,
-            progress=bar,
+            asked.key,
+            processes=processes,
+            progress=asked.bar,
             note_types=NOTE_TYPES,
             checks=tuple(_as_walked(view, at) for at in range(len(checks_of(view.source)))),
-            earlier=earlier,
+            earlier=asked.earlier,
         )
 
 
-def _walked(source: Source, key: Vkey | None, earlier: Sequence[bytes], bar: Progress) -> Report:
+def _is_inside(source: Source, asked: Asked) -> bool:
+    """Whether a whole tile lies before the place: else there is nothing to leave out. Raises Refused past the end, where no
+    head is given that the log's own could be held against."""
+    if asked.from_seq > source.size and not asked.earlier:
+        raise Refused(f"the log has {source.size} entries: there is none from seq {asked.from_seq} on")
+    return min(asked.from_seq, source.size) >= TILE_WIDTH
+
+
+def _walked(source: Source, asked: Asked) -> Report:
     """In this process."""
-    return verify_source(source, key, progress=bar, note_types=NOTE_TYPES, checks=checks_of(source), earlier=earlier)
+    return verify_source(
+        source,
+        asked.key,
+        progress=asked.bar,
+        note_types=NOTE_TYPES,
+        checks=checks_of(source),
+        earlier=asked.earlier,
+    )
+
+
+def _entered(source: Enterable, asked: Asked) -> Report:
+    """From a place on, in this process."""
+    entrance = enter(source, min(asked.from_seq, source.size), asked.earlier)
+    return verify_source(
+        source, asked.key, progress=asked.bar, note_types=NOTE_TYPES, earlier=asked.earlier, entrance=entrance
+    )
 
 
 def _as_walked(view: View, at: int) -> Check:
@@ -121,5 +189,10 @@ def write_report(report: Report) -> None:
             ("step", "seq", "finding"), [(f.step, "" if f.seq is None else f.seq, f.text) for f in report.findings]
         )
     write_table(("verdict", "result"), sorted(report.verdicts.items()))
+    for sentence in report.notes:
+        write(f"note: {sentence}")
+    for sentence in report.unverified:
+        write(f"unverified: {sentence}")
     whose = "" if report.pinned else ", but nothing says whose log it is: give --key"
-    write(f"IT HOLDS{whose}" if report.holds else "IT DOES NOT HOLD")
+    where = f" from seq {report.from_seq} on" if report.from_seq else ""
+    write(f"IT HOLDS{where}{whose}" if report.holds else "IT DOES NOT HOLD")

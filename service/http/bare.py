@@ -1,14 +1,16 @@
-"""The two routes that stand in front of the framework, because they carry the load: submissions in, the stream out.
+"""The routes that stand in front of the framework, because they carry the load: submissions in, an event by its name, the stream out.
 
 Everything else goes on to the framework. Here too: who may ask at all (host and key), and the headers of every answer.
+`wire` takes the commonest requests past ASGI too, and gives the answers that are made here.
 """
 
 import asyncio
 import hmac
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from http import HTTPStatus
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,16 +19,19 @@ from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 from decision_dna.ledger.writer import Appended, Placed
 from decision_dna.schemas.errors import LedgerError, Malformed, TooLarge
-from decision_dna.schemas.submissions import BODY_BYTES_MAX, MEDIA_TYPES, Media
+from decision_dna.schemas.submissions import BODY_BYTES_MAX, MEDIA_TYPES, Media, is_single
 from decision_dna.service.http.asking import SELECTING, event_filter, number, parameters, truth
 from decision_dna.service.http.problems import MEDIA_TYPE as PROBLEM
 from decision_dna.service.http.problems import RequestRefused, headers_of, problem_for, problem_of
+from decision_dna.service.http.reading import event_json
 from decision_dna.service.http.running import Running
-from decision_dna.service.receipts import batch_receipt, event_receipt
+from decision_dna.service.receipts import CommitReceipts, batch_receipt, event_receipt
 
 LOCAL = "local"
 MASTER = "master"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+SUBMIT_PATH = "/api/events"
+EVENT_PATH = "/api/events/"
 
 Headers = list[tuple[bytes, bytes]]
 SECURITY: Headers = [
@@ -36,18 +41,30 @@ SECURITY: Headers = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 NO_STORE = (b"cache-control", b"no-store")
+ALWAYS: Headers = [*SECURITY, NO_STORE]
+JSON = b"application/json"
 
 _encode = msgspec.json.Encoder().encode
+
+
+class Whole(NamedTuple):
+    """A complete answer, but for the headers that every answer has."""
+
+    status: int
+    media: bytes
+    body: bytes
+    more: Sequence[tuple[bytes, bytes]] = ()
 
 
 class Front:
     """The ASGI application: bare routes, then `rest`."""
 
     def __init__(self, parts: Running, rest: Litestar) -> None:
-        self._parts, self._rest = parts, rest
+        self.parts, self._rest = parts, rest
         settings = parts.settings
         self._hosts = {*LOOPBACK_NAMES, *settings.hosts, settings.host}
         self._key = settings.master_api_key.reveal().encode()
+        self._receipts: CommitReceipts | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -61,30 +78,29 @@ class Front:
             await answer.refuse(error)
             raise
         finally:
-            self._parts.metrics.requested(http["method"], answer.status)
+            self.parts.metrics.requested(http["method"], answer.status)
 
     async def _route(self, scope: HTTPScope, receive: Receive, answer: "_Answer") -> None:
         headers = dict(scope["headers"])
-        self._check_host(headers.get(b"host", b""))
+        self.check_host(headers)
         path, method = scope["path"], scope["method"]
-        if path == "/api/events" and method == "POST":
+        if path == SUBMIT_PATH and method == "POST":
             await self._submit(scope, headers, receive, answer)
         elif path == "/api/stream" and method == "GET":
             await self._subscribe(scope, headers, receive, answer)
+        elif method == "GET" and (name := event_name(path)):
+            await answer.whole(self.event(name, scope["query_string"]))
         else:
             await self._rest(scope, receive, answer.send)
 
-    def _check_host(self, host: bytes) -> None:
-        """A page of another name that resolves to this machine (DNS rebinding) is no friend of its user."""
-        try:
-            name = urlsplit(f"//{host.decode('ascii')}").hostname or ""
-        except ValueError:
-            name = ""
+    def check_host(self, headers: dict[bytes, bytes]) -> None:
+        """A page of another name that resolves to this machine (DNS rebinding) is no friend of its user. Raises RequestRefused."""
+        name = _host_name(headers.get(b"host", b""))
         if name not in self._hosts and f"[{name}]" not in self._hosts:
             raise RequestRefused(HTTPStatus.MISDIRECTED_REQUEST, "this service has another host name")
 
-    def _principal(self, headers: dict[bytes, bytes]) -> str:
-        """Who submits. Without a key there is only this machine."""
+    def principal(self, headers: dict[bytes, bytes]) -> str:
+        """Who submits. Without a key there is only this machine. Raises RequestRefused."""
         if not self._key:
             return LOCAL
         given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
@@ -94,36 +110,42 @@ class Front:
             )
         return MASTER
 
-    # --- submissions -----------------------------------------------------------------------------------------------
+    # --- events in -------------------------------------------------------------------------------------------------
 
     async def _submit(self, scope: HTTPScope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
         started = time.perf_counter()
-        principal, media = self._principal(headers), media_of(headers)
+        principal, media = self.principal(headers), media_of(headers)
         atomic = asked_atomic(scope["query_string"])
-        body = await read_body(receive, headers)
-        appended, single = await self._parts.ingest.submit(body, media, principal, atomic=atomic)
-        self._parts.metrics.appended(appended, time.perf_counter() - started)
+        body = await read_body(receive, headers, self.parts.ingest.hold)
+        appended = await self.parts.ingest.submit(body, media, principal, atomic=atomic)
+        self.parts.metrics.appended(appended, time.perf_counter() - started)
         if atomic:
             check_whole(appended)
-        if single:
-            await self._answer_one(appended, answer)
-        else:
-            await self._answer_many(appended, answer)
+        await answer.whole(self.appended(appended, single=is_single(body, media)))
 
-    async def _answer_one(self, appended: Appended, answer: "_Answer") -> None:
+    def appended(self, appended: Appended, *, single: bool) -> Whole:
+        """The answer to a request that was committed. Raises what a submission that was sent by itself was refused for."""
+        if not single:
+            receipt = batch_receipt(appended, self.parts.ledger.reader.nodes, problem_of)
+            return Whole(status_of(appended), JSON, _encode(receipt))
         placed = appended.outcomes[0]
         if not isinstance(placed, Placed):
             raise placed
-        read = self._parts.ledger.reader.nodes if placed.duplicate else appended.read
-        receipt = event_receipt(placed, appended.head.size, appended.head.note.encode(), read)
-        location = (b"location", b"/api/events/%d" % placed.seq)
-        await answer.whole(200 if placed.duplicate else 201, b"application/json", _encode(receipt), [location])
+        location = [(b"location", b"/api/events/%d" % placed.seq)]
+        if placed.duplicate:
+            read = self.parts.ledger.reader.nodes
+            one = event_receipt(placed, appended.head.size, appended.head.note.encode(), read)
+            return Whole(HTTPStatus.OK, JSON, _encode(one), location)
+        if self._receipts is None or self._receipts.read is not appended.read:
+            self._receipts = CommitReceipts(appended)  # the answers of one commit come one after the other
+        return Whole(HTTPStatus.CREATED, JSON, _encode(self._receipts.receipt(placed)), location)
 
-    async def _answer_many(self, appended: Appended, answer: "_Answer") -> None:
-        receipt = batch_receipt(appended, self._parts.ledger.reader.nodes, problem_of)
-        await answer.whole(status_of(appended), b"application/json", _encode(receipt))
+    # --- events out ------------------------------------------------------------------------------------------------
 
-    # --- subscriptions ---------------------------------------------------------------------------------------------
+    def event(self, name: str, query: bytes) -> Whole:
+        """An event by its seq, id or fingerprint. Raises NotFound, Malformed."""
+        parameters(query, ())
+        return Whole(HTTPStatus.OK, JSON, event_json(self.parts.ledger.reader, name))
 
     async def _subscribe(
         self, scope: HTTPScope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer"
@@ -136,7 +158,7 @@ class Front:
         wanted = event_filter(asked)
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
-            async for frames in self._parts.tail.follow(wanted, start, gone):
+            async for frames in self.parts.tail.follow(wanted, start, gone):
                 await answer.part(frames)
         finally:
             gone.cancel()
@@ -156,22 +178,22 @@ class _Answer:
             self.status = message["status"]
             headers = list(message["headers"])
             names = {name.lower() for name, _ in headers}
-            message["headers"] = headers + [pair for pair in (*SECURITY, NO_STORE) if pair[0] not in names]
+            message["headers"] = headers + [pair for pair in ALWAYS if pair[0] not in names]
         await self._send(message)
 
-    async def whole(self, status: int, media: bytes, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    async def whole(self, said: Whole) -> None:
         """A complete answer."""
-        self.status = status
-        length = (b"content-length", b"%d" % len(body))
-        headers = [(b"content-type", media), length, NO_STORE, *SECURITY, *more]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        self.status = said.status
+        length = (b"content-length", b"%d" % len(said.body))
+        headers = [(b"content-type", said.media), length, *ALWAYS, *said.more]
+        await self._send({"type": "http.response.start", "status": said.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": said.body, "more_body": False})
 
     async def part(self, data: bytes) -> None:
         """A part of the stream; the first one begins the answer."""
         if not self.status:
             self.status = 200
-            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), NO_STORE, *SECURITY]
+            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), *ALWAYS]
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
@@ -181,14 +203,33 @@ class _Answer:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def refuse(self, error: Exception) -> None:
-        """A problem, where nothing was said yet. The connection ends: what is left of the request was not read."""
-        if self.status:
-            return
-        problem = problem_for(error)
-        more = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
-        if problem.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            more.append((b"connection", b"close"))
-        await self.whole(problem.status, PROBLEM.encode(), _encode(problem), more)
+        """A problem, where nothing was said yet."""
+        if not self.status:
+            await self.whole(refusal(error))
+
+
+def refusal(error: Exception) -> Whole:
+    """The answer to what was refused or failed. After a body that was too large the connection ends: the rest of it was not read."""
+    problem = problem_for(error)
+    more = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
+    if problem.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        more.append((b"connection", b"close"))
+    return Whole(problem.status, PROBLEM.encode(), _encode(problem), more)
+
+
+def event_name(path: str) -> str:
+    """The name in the path of an event; empty for every other path."""
+    name = path[len(EVENT_PATH) :] if path.startswith(EVENT_PATH) else ""
+    return "" if "/" in name else name
+
+
+@lru_cache(maxsize=64)
+def _host_name(host: bytes) -> str:
+    """The name in a Host header; empty where there is none."""
+    try:
+        return urlsplit(f"//{host.decode('ascii')}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def media_of(headers: dict[bytes, bytes]) -> Media:
@@ -211,23 +252,28 @@ def asked_atomic(query: bytes) -> bool:
     return truth(asked.get("atomic", "false"), "atomic")
 
 
-async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-    """All of a request's body. Raises TooLarge as soon as that is known, RequestRefused where the client went away."""
+async def read_body(receive: Receive, headers: dict[bytes, bytes], hold: Callable[[int], None]) -> bytes:
+    """All of a request's body; `hold` is told what it takes meanwhile. Raises TooLarge as soon as that is known, Busy where
+    all bodies together take too much, RequestRefused where the client went away."""
     length = headers.get(b"content-length", b"0")
     if length.isdigit() and int(length) > BODY_BYTES_MAX:
         raise TooLarge(f"a body of {int(length)} bytes, at most {BODY_BYTES_MAX}")
     parts: list[bytes] = []
     size, more = 0, True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise RequestRefused(HTTPStatus.BAD_REQUEST, "the client went away before its request was complete")
-        part: bytes = message["body"]
-        size += len(part)
-        if size > BODY_BYTES_MAX:
-            raise TooLarge(f"a body of more than {BODY_BYTES_MAX} bytes")
-        parts.append(part)
-        more = message["more_body"]
+    try:
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise RequestRefused(HTTPStatus.BAD_REQUEST, "the client went away before its request was complete")
+            part: bytes = message["body"]
+            if size + len(part) > BODY_BYTES_MAX:
+                raise TooLarge(f"a body of more than {BODY_BYTES_MAX} bytes")
+            hold(len(part))
+            size += len(part)
+            parts.append(part)
+            more = message["more_body"]
+    finally:
+        hold(-size)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -33,6 +33,7 @@ from decision_dna.service.http import operations
 from decision_dna.service.http.asking import RANGES, SELECTING, event_filter, number, parameters, truth
 from decision_dna.service.http.operations import BYTES, JSON, TEXT, Operation
 from decision_dna.service.http.proving import event_evidence, pinned, run_evidence
+from decision_dna.service.http.reading import event_json
 from decision_dna.service.http.running import Running
 
 Asked = Request[Any, Any, Any]
@@ -97,10 +98,9 @@ def _choice(asked: dict[str, str], name: str, choices: Any, default: str) -> Any
 
 @get("/api/events/{name:str}", sync_to_thread=False)
 def show_event(request: Asked, name: FromPath[str]) -> Response[bytes]:
-    """One event."""
+    """One event, where its path ends in a slash; without one the bare route answers."""
     asked_of(request, operations.EVENT)
-    reader = parts_of(request).ledger.reader
-    return json(event_view(reader.event(reader.resolve(name))))
+    return Response(event_json(parts_of(request).ledger.reader, name), media_type=JSON)
 
 
 @get("/api/events/{name:str}/proof", sync_to_thread=True)

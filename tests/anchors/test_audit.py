@@ -12,8 +12,9 @@ from decision_dna.anchors.send import confirmed_anchor, prepare_anchor
 from decision_dna.anchors.transaction import check_anchor_transaction
 from decision_dna.ledger.audit import Report, verify
 from decision_dna.ledger.hashing import key_id
-from decision_dna.ledger.ledger import Ledger, create, open_ledger
+from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.notes import Checkpoint, sign_checkpoint
+from decision_dna.ledger.opening import create, open_ledger
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.verification import AuthorityEntry, Joint, Step, fold_schedule
 from decision_dna.schemas.anchoring import CONFIRMED, AnchorConfirmed
@@ -95,6 +96,9 @@ class NewestHeadOnly(StoreSource):
 
     def heads(self):
         return super().heads()[-1:]
+
+    def judge(self, joint):
+        return []  # what a store says of its older heads has none of them here
 
     def rows(self, start, end):
         assert end <= self.size

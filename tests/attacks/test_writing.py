@@ -9,9 +9,9 @@ import pytest
 from decision_dna.ledger.folder import verify_folder
 from decision_dna.ledger.hashing import key_id
 from decision_dna.ledger.ids import new_ids
-from decision_dna.ledger.ledger import open_ledger
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.memory import MemoryBatch, MemoryStore
+from decision_dna.ledger.opening import open_ledger
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.schemas.errors import LedgerError, StoreFailed
 from decision_dna.schemas.ledgering import KEY, KeyChange

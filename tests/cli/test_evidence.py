@@ -1,5 +1,6 @@
 """`dna prove` and `dna check`: one file, checked with nothing of the ledger at hand."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from decision_dna.ledger.ledger import open_ledger
+from decision_dna.ledger.opening import open_ledger
 from decision_dna.schemas.texts import time_text
 from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Settings
@@ -140,3 +141,32 @@ def test_check_loads_no_server_no_store_and_no_chain(ledger: Path, tmp_path: Pat
     assert ran.stdout.startswith("HOLDS")
     for package in ("litestar", "rocksdict", "solana", "solders", "uvicorn", "httpx", "rich"):
         assert f"'{package}'" not in ran.stderr
+
+
+def test_an_event_is_proved_under_an_anchored_head(ledger: Path, tmp_path: Path) -> None:
+    file, key = tmp_path / "e.json", vkey_of(ledger)
+    none = dna("prove", ledger, 3, "--anchored", "-o", file)
+    assert (none.code, is_one_sentence(none.err), file.exists()) == (3, True, False)
+    done("anchor", "once", ledger)
+    done("heartbeat", ledger)
+    done("prove", ledger, 3, "--anchored", "-o", file)
+    said = check(file, key)
+    assert (said["holds"], said["size"], said["anchor"]["cluster"]) == (True, 7, "local")
+    assert said["facts"][-1].endswith("the very checkpoint that all of this is proved in")
+    people = done("check", file, "--key", key).out
+    assert "relies on the chain: that local finalised" in people
+    assert "- the anchor key signed anchor 0" in people
+    assert dna("prove", ledger, 7, "--anchored", "-o", file).code == 3
+    assert dna("prove", ledger, "--stream", "x/bot", "--anchored", "-o", file).code == 2
+
+
+def test_a_lie_in_an_anchor_is_named_by_check(ledger: Path, tmp_path: Path) -> None:
+    done("anchor", "once", ledger)
+    done("prove", ledger, 3, "--anchored", "-o", tmp_path / "e.json")
+    value = json.loads((tmp_path / "e.json").read_bytes())
+    value["anchor"]["memo"] = value["anchor"]["memo"].replace("v1 0 ", "v1 1 ")
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n"
+    (tmp_path / "bent.json").write_text(text)
+    said = dna("check", tmp_path / "bent.json", "--key", vkey_of(ledger))
+    assert said.code == 1
+    assert "step 9: the anchor beside it: the memo" in said.out

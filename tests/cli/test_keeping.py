@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from decision_dna.ledger.keyring import read_key
-from decision_dna.ledger.ledger import open_ledger
+from decision_dna.ledger.opening import open_ledger
 from tests.cli.calling import dna, done, is_one_sentence, new_ledger, size_of, submission, vkey_of, write_lines
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from decision_dna.ledger.ledger import open_ledger
+from decision_dna.ledger.opening import open_ledger
 from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Settings
 from tests.cli.calling import (

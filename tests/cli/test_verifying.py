@@ -8,8 +8,8 @@ import pytest
 
 from decision_dna.ledger import audit
 from decision_dna.ledger.cheat import LIES
-from decision_dna.ledger.ledger import open_ledger
 from decision_dna.ledger.notes import Vkey
+from decision_dna.ledger.opening import open_ledger
 from decision_dna.ledger.remote import RemoteLog
 from decision_dna.service.commands.cheating import AT_START, BY_EARLIER_HEAD, lies, steps_of
 from decision_dna.service.commands.remote_source import RemoteSource

@@ -5,9 +5,10 @@ from random import Random
 from decision_dna.ledger.clock import ManualClock
 from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.keyring import Keyring
-from decision_dna.ledger.ledger import Ledger, resume, write_genesis
+from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.memory import MemoryLock, MemoryStore
+from decision_dna.ledger.opening import resume, write_genesis
 from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.writer import Placed

@@ -6,8 +6,8 @@ import pytest
 
 from decision_dna.ledger.cheat import LIES, cheat
 from decision_dna.ledger.folder import verify_folder
-from decision_dna.ledger.ledger import open_ledger
 from decision_dna.ledger.notes import Vkey
+from decision_dna.ledger.opening import open_ledger
 from decision_dna.schemas.errors import CannotOpen, Conflict, NotFound
 from tests.ledger.samples import fill, new_ledger
 

@@ -6,6 +6,7 @@ import pytest
 
 from decision_dna.ledger.clock import ManualClock
 from decision_dna.ledger.followers import (
+    CLEARED_ROWS,
     STRETCH_EVENTS,
     Followers,
     Stretch,
@@ -17,8 +18,8 @@ from decision_dna.ledger.followers import (
     stretches,
 )
 from decision_dna.ledger.indexes import Indexes, IndexFollower, check_indexes
-from decision_dna.ledger.ledger import create, open_ledger
 from decision_dna.ledger.memory import Faults, MemoryStore
+from decision_dna.ledger.opening import create, open_ledger
 from decision_dna.ledger.queries import EventFilter, query
 from decision_dna.ledger.store import Batch, Store
 from decision_dna.schemas.errors import InvariantBroken, Malformed, StoreFailed, Unavailable
@@ -164,6 +165,31 @@ def test_clearing_leaves_other_rows_alone():
     store.write(batch, durable=False)
     clear(store, Diary())
     assert [key for key, _ in store.scan("views")] == [b"diary.", b"diary0"]
+
+
+class Scanned(MemoryStore):
+    """Keeps where scans began."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.starts: list[bytes] = []
+
+    def scan(self, family, start=b"", end=None, *, reverse=False):
+        self.starts.append(start)
+        return super().scan(family, start, end, reverse=reverse)
+
+
+def test_what_is_cleared_is_not_stepped_over_again():
+    """A store on disk steps over each deleted key, so clearing would take a time that grows with the square of the rows."""
+    store = Scanned()
+    keys = [b"diary/" + number.to_bytes(8) for number in range(2 * CLEARED_ROWS + 5)]
+    batch = store.batch()
+    batch.put_many("views", [(key, b"") for key in keys])
+    store.write(batch, durable=False)
+    clear(store, Diary())
+    assert list(MemoryStore.scan(store, "views")) == []
+    lasts = [keys[CLEARED_ROWS - 1], keys[2 * CLEARED_ROWS - 1], keys[-1]]
+    assert store.starts[:4] == [b"diary/", *lasts]
 
 
 def test_the_thread_is_woken_by_commits_and_stops():

@@ -7,14 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from decision_dna.ledger import ledger as ledgers
+from decision_dna.ledger import opening
 from decision_dna.ledger.clock import ManualClock
 from decision_dna.ledger.folder import read_folder, verify_folder
 from decision_dna.ledger.ids import new_ids
-from decision_dna.ledger.ledger import Ledger, lock_file, open_ledger
+from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.lock import Lock
 from decision_dna.ledger.merkle import check_inclusion, leaf_hash, prove_inclusion
 from decision_dna.ledger.notes import Vkey, note_of
+from decision_dna.ledger.opening import lock_file, open_ledger
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.writer import Placed
@@ -389,9 +390,9 @@ def test_a_commit_that_was_never_locked_is_checked_signed_and_locked(tmp_path: P
 def test_init_refuses_a_folder_that_has_a_ledger(tmp_path: Path) -> None:
     new_ledger(tmp_path / "d")[0].close()
     with pytest.raises(Conflict):
-        ledgers.create(tmp_path / "d", "example.org/demo")
+        opening.create(tmp_path / "d", "example.org/demo")
     with pytest.raises(Malformed):
-        ledgers.create(tmp_path / "e", "no spaces allowed")
+        opening.create(tmp_path / "e", "no spaces allowed")
     assert (tmp_path / "d" / "keys" / "root.key").stat().st_mode & 0o777 == 0o600
 
 

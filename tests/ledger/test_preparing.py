@@ -56,12 +56,11 @@ def test_a_stream_of_requests_is_placed_in_order_and_errors_keep_their_places(tm
 CHILD = """
 import sys, time
 from pathlib import Path
-from decision_dna.ledger.preparing import Preparers
-from decision_dna.ledger.signatures import SigningKey
+import os
+from decision_dna.ledger.workers import Workers
 if __name__ == "__main__":
-    preparers = Preparers([SigningKey(bytes(32))], 1)
-    preparers._pool.submit(int).result()
-    print(*preparers._pool._processes, flush=True)
+    workers = Workers(int, (), 1)
+    print(workers.submit(os.getpid).result(), flush=True)
     sys.stdin.read()
 """
 

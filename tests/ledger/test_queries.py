@@ -71,7 +71,7 @@ def wants(wanted: EventFilter, event: Event) -> bool:
 
 
 def random_filter(chance: Random, events: list[Event]) -> EventFilter:
-    """Up to three words and a range, of things that mostly exist."""
+    """Up to six words and a range, of things that mostly exist."""
     some = chance.choice(events)
     words = {
         "type": chance.choice(("x.*", "x.seen", "x.seen.*", "x.a.*", "x.a.b.*", "x.a.b.c", "ledger.*", "y.*", "x")),
@@ -81,6 +81,10 @@ def random_filter(chance: Random, events: list[Event]) -> EventFilter:
         "correlation": chance.choice((some.claim.correlation, TRACES[1][3:35], "f" * 32)),
         "cause": chance.choice((some.claim.id, *some.claim.causes)),
     }
+    if chance.random() < 0.3:  # words of one event, so that several together find something
+        own = {"type": some.claim.type, "source": some.claim.source, "subject": some.claim.subject}
+        own |= {"stream": some.entry.stream, "correlation": some.claim.correlation}
+        words |= own | {"cause": chance.choice((*some.claim.causes, b""))}
     times = sorted(chance.choice(events).entry.recorded_at + chance.choice((-1, 0, 1)) for _ in range(2))
     seqs = sorted(chance.randrange(len(events) + 10) for _ in range(2))
     ranges = {
@@ -89,7 +93,7 @@ def random_filter(chance: Random, events: list[Event]) -> EventFilter:
         "seq": {"from_seq": seqs[0], "to_seq": seqs[1]},
         "none": {},
     }
-    chosen = chance.sample(sorted(words), chance.choice((0, 1, 1, 2, 3)))
+    chosen = chance.sample(sorted(words), chance.choice((0, 1, 1, 2, 2, 3, 6)))
     return EventFilter(**{name: words[name] for name in chosen}, **ranges[chance.choice(sorted(ranges))])
 
 

@@ -3,8 +3,9 @@
 import httpx
 import pytest
 
-from decision_dna.ledger.ledger import Ledger, resume, write_genesis
+from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.memory import Faults, MemoryLock, MemoryStore
+from decision_dna.ledger.opening import resume, write_genesis
 from decision_dna.schemas.errors import StoreFailed
 from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Settings

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from decision_dna.ledger.hashing import author_message
-from decision_dna.ledger.ledger import resume
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.memory import MemoryLock
+from decision_dna.ledger.opening import resume
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import decode_claim
 from decision_dna.schemas.errors import LedgerError, Malformed, Refused, Unavailable

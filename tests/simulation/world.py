@@ -10,15 +10,19 @@ from collections.abc import Callable
 from hashlib import sha256
 from random import Random
 
+import msgspec
+
 from decision_dna.ledger import hashing, layout
+from decision_dna.ledger.accounting import MESSAGE
 from decision_dna.ledger.audit import verify
 from decision_dna.ledger.clock import ManualClock
 from decision_dna.ledger.followers import Followers, Stretch
 from decision_dna.ledger.indexes import IndexFollower
 from decision_dna.ledger.keyring import Keyring
-from decision_dna.ledger.ledger import Ledger, resume, write_genesis
+from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.memory import Faults, MemoryLock, MemoryStore
 from decision_dna.ledger.notes import Vkey, parse_checkpoint, parse_note
+from decision_dna.ledger.opening import resume, write_genesis
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import Batch, Store
@@ -282,8 +286,8 @@ class World:
         assert self.heads.setdefault(head.size, head.note) == head.note
         roots: dict[int, bytes] = {}
         for text in [*self.signed, *(parse_note(note).text for note in self._notes())]:
-            checkpoint = parse_checkpoint(text)
-            assert roots.setdefault(checkpoint.size, checkpoint.root) == checkpoint.root, "two roots of one size"
+            size, root = _signed_about(text)
+            assert roots.setdefault(size, root) == root, "two roots of one size"
         for size, note in self.heads.items():
             assert self.ledger.reader.note_of(size).decode() == note
 
@@ -299,6 +303,15 @@ class World:
         assert (self.chain.state, self.chain.next) == (state, self.ledger.reader.size)
         assert self.store.get("views", b"chain/") == state
         return f" to {self.chain.next}"
+
+
+def _signed_about(text: bytes) -> tuple[int, bytes]:
+    """Size and root of the tree that a log key signed: in a head, or in what the next start is told."""
+    if text.startswith(MESSAGE):
+        _, size, root, _ = msgspec.msgpack.decode(text.removeprefix(MESSAGE))
+        return size, root
+    checkpoint = parse_checkpoint(text)
+    return checkpoint.size, checkpoint.root
 
 
 def _word(expected: Expected) -> str:

@@ -16,7 +16,8 @@ from pathlib import Path
 from decision_dna.ledger.clock import ManualClock
 from decision_dna.ledger.folder import read_folder
 from decision_dna.ledger.hashing import entry_hash
-from decision_dna.ledger.ledger import Ledger, open_ledger
+from decision_dna.ledger.ledger import Ledger
+from decision_dna.ledger.opening import open_ledger
 from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.writer import Appended, Placed

@@ -18,10 +18,11 @@ from decision_dna.ledger.followers import Followers
 from decision_dna.ledger.hashing import key_id
 from decision_dna.ledger.indexes import BLOCK_EVENTS, IndexFollower, check_indexes
 from decision_dna.ledger.keyring import Keyring
-from decision_dna.ledger.ledger import Ledger, resume, write_genesis
+from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.memory import MemoryLock, MemoryStore
 from decision_dna.ledger.notes import Vkey
+from decision_dna.ledger.opening import resume, write_genesis
 from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.signatures import SigningKey

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from decision_dna.ledger.folder import verify_folder
-from decision_dna.ledger.ledger import resume, write_genesis
 from decision_dna.ledger.memory import MemoryLock, MemoryStore
+from decision_dna.ledger.opening import resume, write_genesis
 from decision_dna.ledger.store import Batch
 from decision_dna.ledger.writer import AHEAD_EVENTS_MIN, Placed
 from decision_dna.schemas.errors import IdConflict

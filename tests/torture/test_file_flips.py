@@ -16,9 +16,10 @@ import pytest
 
 from decision_dna.ledger.audit import verify
 from decision_dna.ledger.clock import ManualClock
-from decision_dna.ledger.ledger import Ledger, open_ledger
+from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.notes import Vkey
+from decision_dna.ledger.opening import open_ledger
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import FAMILIES
 from decision_dna.schemas.errors import CannotOpen, LedgerError

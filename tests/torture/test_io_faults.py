@@ -19,7 +19,7 @@ import pytest
 from decision_dna.ledger.clock import ManualClock
 from decision_dna.ledger.folder import verify_folder
 from decision_dna.ledger.hashing import entry_hash
-from decision_dna.ledger.ledger import open_ledger
+from decision_dna.ledger.opening import open_ledger
 from decision_dna.ledger.writer import Placed
 from decision_dna.schemas.errors import CannotOpen
 from tests.faults import shim

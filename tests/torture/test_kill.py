@@ -19,8 +19,9 @@ import pytest
 
 from decision_dna.ledger.folder import verify_folder
 from decision_dna.ledger.hashing import entry_hash
-from decision_dna.ledger.ledger import Ledger, create, open_ledger
+from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.notes import note_of
+from decision_dna.ledger.opening import create, open_ledger
 from decision_dna.ledger.writer import Placed
 from tests.data import ROOT
 from tests.ledger.samples import ORIGIN, POLICY

@@ -1,0 +1,162 @@
+"""uvicorn's HTTP protocol, with a short way for the two requests that carry the load: one event in, one event out.
+
+    long     headers, a task, the application, its messages, two writes
+    short    headers, body, the front's own functions, one write
+
+The short way is taken where nothing is out of the ordinary: exactly these two paths, no query, a small body of known
+length, a client that reads its answers. Whatever else comes goes the long way, and gets the same answers.
+`tests/service/test_wire.py` sends every request both ways.
+
+What it knows of uvicorn: `_start_asgi_task` begins a request (from `on_headers_complete`, or once the one before it on
+its connection was answered), and a cycle whose `response_complete` is set is over.
+"""
+
+import asyncio
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from decision_dna.ledger.writer import Appended
+from decision_dna.schemas.errors import Busy, LedgerError
+from decision_dna.schemas.submissions import is_single
+from decision_dna.service.http.bare import (
+    ALWAYS,
+    SUBMIT_PATH,
+    Front,
+    Headers,
+    Whole,
+    event_name,
+    media_of,
+    refusal,
+)
+from decision_dna.service.http.problems import RequestRefused
+from decision_dna.service.ingest import BYTES_ON_LOOP_MAX
+
+CONNECTION_CLOSE = (b"connection", b"close")
+_PLAIN_LENGTH_MAX = len(str(BYTES_ON_LOOP_MAX))
+
+
+def _lines(headers: Headers) -> bytes:
+    return b"".join(b"%b: %b\r\n" % pair for pair in headers)
+
+
+_ALWAYS = _lines(ALWAYS)
+
+
+class Wire(HttpToolsProtocol):
+    """One connection."""
+
+    _short: RequestResponseCycle | None = None
+    """The request that goes the short way, and whose body is still to come."""
+
+    if TYPE_CHECKING:
+        cycle: RequestResponseCycle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Too many are told so, and go."""
+        super().connection_made(transport)
+        front: Front = self.app
+        if len(self.connections) > front.parts.settings.connections_max:
+            busy = refusal(Busy("too many connections are open: try again in a moment"))
+            transport.write(_answer(busy, keep_alive=False))
+            transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # A request that waited for another one may have its body already: then nothing would call us again. And one whose
+        # client leaves answers unread goes the way that waits for it.
+        if cycle.more_body and not self.flow.write_paused and _is_short(cycle):
+            self._short = cycle
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def on_message_complete(self) -> None:
+        """The body is here."""
+        super().on_message_complete()
+        if (cycle := self._short) is not None and cycle is self.cycle:
+            self._short = None
+            self.loop.call_soon(self._take, cycle)  # not from within the parser: to it, a bug of ours is a bad request
+
+    def _take(self, cycle: RequestResponseCycle) -> None:
+        try:
+            said = self._answer_at_once(cycle)
+        except (LedgerError, RequestRefused) as error:
+            said = refusal(error)
+        except Exception as error:
+            self._say(cycle, refusal(error))
+            raise
+        if said is not None:
+            self._say(cycle, said)
+
+    def _answer_at_once(self, cycle: RequestResponseCycle) -> Whole | None:
+        """The answer; None where it comes with a commit. Raises LedgerError, RequestRefused."""
+        front: Front = self.app  # what the server was made with
+        scope, started = cycle.scope, time.perf_counter()
+        headers = dict(scope["headers"])
+        front.check_host(headers)
+        if scope["method"] == "GET":
+            return front.event(event_name(scope["path"]), b"")
+        principal, media, body = front.principal(headers), media_of(headers), bytes(cycle.body)
+        answer = front.parts.ingest.offer(body, media, principal, atomic=False)
+        answer.add_done_callback(partial(self._committed, cycle, started, is_single(body, media)))
+        return None
+
+    def _committed(
+        self, cycle: RequestResponseCycle, started: float, single: bool, answer: asyncio.Future[Appended]
+    ) -> None:
+        front: Front = self.app
+        try:
+            appended = answer.result()
+            front.parts.metrics.appended(appended, time.perf_counter() - started)
+            said = front.appended(appended, single=single)
+        except LedgerError as error:
+            said = refusal(error)
+        except Exception as error:
+            self._say(cycle, refusal(error))
+            raise
+        self._say(cycle, said)
+
+    def _say(self, cycle: RequestResponseCycle, said: Whole) -> None:
+        """Answer, and be ready for the next request."""
+        front: Front = self.app
+        front.parts.metrics.requested(cycle.scope["method"], said.status)
+        cycle.response_started = cycle.response_complete = True
+        if cycle.disconnected:
+            return
+        if CONNECTION_CLOSE in said.more:
+            cycle.keep_alive = False
+        self.transport.write(_answer(said, keep_alive=cycle.keep_alive))
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+
+def _is_short(cycle: RequestResponseCycle) -> bool:
+    scope = cycle.scope
+    if scope["query_string"] or cycle.waiting_for_100_continue:
+        return False
+    if scope["method"] == "GET":
+        return bool(event_name(scope["path"])) and not any(
+            name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"]
+        )
+    if scope["method"] != "POST" or scope["path"] != SUBMIT_PATH:
+        return False
+    # uvicorn stops reading at 64 KiB until somebody takes them: only bodies that will be there at once are waited for.
+    lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+    return len(lengths) == 1 and len(lengths[0]) <= _PLAIN_LENGTH_MAX and int(lengths[0]) <= BYTES_ON_LOOP_MAX
+
+
+def _answer(said: Whole, *, keep_alive: bool) -> bytes:
+    """All bytes of an answer, in the order that the long way has them in."""
+    more = list(said.more)
+    if not keep_alive and CONNECTION_CLOSE not in more:
+        more.append(CONNECTION_CLOSE)
+    return b"%bcontent-type: %b\r\ncontent-length: %d\r\n%b%b\r\n%b" % (
+        STATUS_LINE[said.status],
+        said.media,
+        len(said.body),
+        _ALWAYS,
+        _lines(more) if more else b"",
+        said.body,
+    )

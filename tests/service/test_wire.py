@@ -1,0 +1,371 @@
+"""One connection, without a network: which requests go the short way, that both ways say the same, and what a connection may cost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import msgspec
+import pytest
+from litestar.types import Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from decision_dna.ledger.ledger import Ledger
+from decision_dna.ledger.views import event_view
+from decision_dna.ledger.writer import QUEUE_EVENTS_MAX, Appended
+from decision_dna.schemas.claims import BATCH_EVENTS_MAX
+from decision_dna.schemas.receipts import Problem
+from decision_dna.schemas.submissions import BODY_BYTES_MAX
+from decision_dna.service.http.app import application
+from decision_dna.service.http.bare import Front, Whole
+from decision_dna.service.http.running import running
+from decision_dna.service.http.server import config_of
+from decision_dna.service.http.wire import Wire
+from decision_dna.service.ingest import BYTES_IN_HAND_MAX, BYTES_ON_LOOP_MAX
+from decision_dna.service.settings import Secret, Settings
+from tests.ledger.memory_log import new_log
+from tests.ledger.samples import draft
+from tests.service.serving import PROBLEM, event, new_id
+
+SECONDS_MAX = 30
+WRITE_BYTES_MAX = 64 * 1024
+"""From so many unread bytes on a transport asks for no more, as uvloop's does."""
+
+
+class Answer(msgspec.Struct):
+    """An answer, taken apart."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Line(asyncio.Transport):
+    """A transport whose other end reads nothing, until `read` does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wire: Wire | None = None
+        self.sent = bytearray()
+        self.closed, self.reading = False, True
+        self._moved = asyncio.Event()
+
+    def write(self, data: Any) -> None:
+        self.sent += data
+        self._moved.set()
+        if len(self.sent) > WRITE_BYTES_MAX and self.wire is not None:
+            self.wire.pause_writing()
+
+    def close(self) -> None:
+        self.closed = True
+        self._moved.set()
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    async def answers(self, count: int) -> list[Answer]:
+        """The next so many answers; waits for them."""
+        found: list[Answer] = []
+        while len(found) < count:
+            answer = self._whole()
+            if answer is not None:
+                found.append(answer)
+                continue
+            if self.wire is not None:
+                self.wire.resume_writing()  # what was there is read
+            await asyncio.wait_for(self._moved.wait(), SECONDS_MAX)
+            self._moved.clear()
+        return found
+
+    def _whole(self) -> Answer | None:
+        head, gap, rest = bytes(self.sent).partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        length = int(headers.get("content-length", 0))
+        if not gap or len(rest) < length:
+            return None
+        self.sent = self.sent[len(head) + 4 + length :]
+        status = int(first.split()[1])
+        if status == 100:
+            return self._whole()
+        return Answer(status, headers, rest[:length])
+
+
+class Noting(Front):
+    """A front that notes what came to it the long way."""
+
+    def __init__(self, front: Front) -> None:
+        self.__dict__.update(front.__dict__)
+        self.long = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.long += 1
+        await super().__call__(scope, receive, send)
+
+
+class House:
+    """A running service, and as many connections to it as a test wants."""
+
+    def __init__(self, ledger: Ledger, front: Noting, settings: Settings) -> None:
+        self.ledger, self.front = ledger, front
+        self.config, self.state = config_of(front, settings), ServerState()
+        self.config.load()
+
+    def connect(self) -> Line:
+        """A new connection."""
+        line = Line()
+        line.wire = Wire(self.config, self.state, {})
+        line.wire.connection_made(line)
+        return line
+
+    async def ask(self, request: bytes) -> Answer:
+        """One request on a connection of its own."""
+        line = self.connect()
+        cast(Wire, line.wire).data_received(request)
+        (answer,) = await line.answers(1)
+        cast(Wire, line.wire).connection_lost(None)
+        return answer
+
+
+@asynccontextmanager
+async def house(**chosen: Any) -> AsyncIterator[House]:
+    settings = Settings(port=0, **chosen)
+    ledger, _, _ = new_log()
+    with ledger:
+        ledger.heartbeat()
+        async with running(ledger, settings) as parts:
+            yield House(ledger, Noting(application(parts)), settings)
+
+
+def post(said: Any, *lines: str, path: str = "/api/events", media: str = "application/json") -> bytes:
+    body = said if isinstance(said, bytes) else msgspec.json.encode(said)
+    return asked("POST", path, f"content-type: {media}", f"content-length: {len(body)}", *lines) + body
+
+
+def asked(method: str, path: str, *lines: str) -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "host: localhost", *lines, "", ""]).encode()
+
+
+def problem_of(answer: Answer) -> Problem:
+    assert answer.headers["content-type"] == PROBLEM
+    return msgspec.json.decode(answer.body, type=Problem)
+
+
+# --- which way ---------------------------------------------------------------------------------------------------------
+
+ID = new_id()
+KNOWN = event(1, id=ID)  # said before each test: saying it again moves no head
+KEY = "x-api-key: secret"
+CHUNKED = asked("POST", "/api/events", "content-type: application/json", KEY, "transfer-encoding: chunked")
+SHORT: list[tuple[str, bytes, int]] = [
+    ("an event by its seq", asked("GET", "/api/events/2"), 200),
+    ("an event by its id", asked("GET", f"/api/events/{ID}"), 200),
+    ("no such event", asked("GET", "/api/events/999"), 404),
+    ("no name at all", asked("GET", "/api/events/%20"), 404),
+    ("for another host", asked("GET", "/api/events/2").replace(b"localhost", b"evil.example"), 421),
+    ("for the last time", asked("GET", "/api/events/2", "connection: close"), 200),
+    (
+        "by who would rather speak another protocol",
+        asked("GET", "/api/events/2", "connection: Upgrade", "upgrade: h2c"),
+        200,
+    ),
+    ("said again", post(KNOWN, KEY), 200),
+    ("said again in a list", post([KNOWN, KNOWN], KEY), 200),
+    ("partly refused", post([KNOWN, {"type": "x.seen"}], KEY), 207),
+    ("refused", post({**KNOWN, "payload": {}}, KEY), 409),
+    ("not JSON", post(b"{oops", KEY), 400),
+    ("no media type of ours", post(KNOWN, KEY, media="text/plain"), 415),
+    ("without the key", post(KNOWN), 401),
+    ("a list in MessagePack", post(msgspec.msgpack.encode([1]), KEY, media="application/msgpack"), 207),
+]
+LONG: list[tuple[str, bytes, int]] = [
+    ("a page", asked("GET", "/api/events"), 200),
+    ("a proof", asked("GET", "/api/events/2/proof"), 200),
+    ("a question about an event", asked("GET", "/api/events/2?size=1"), 400),
+    ("with a body", asked("GET", "/api/events/2", "content-length: 2") + b"{}", 200),
+    ("of another method", asked("DELETE", "/api/events/2"), 405),
+    ("with a query", post(KNOWN, KEY, path="/api/events?atomic=true"), 200),
+    ("who waits to be asked for it", post(KNOWN, KEY, "expect: 100-continue"), 200),
+    ("in chunks", CHUNKED + b"2\r\n[]\r\n0\r\n\r\n", 400),
+    (
+        "too large in chunks, and not at its end",
+        CHUNKED + b"%x\r\n%b\r\n" % (BODY_BYTES_MAX + 1, bytes(BODY_BYTES_MAX + 1)),
+        413,
+    ),
+    ("too large for the loop", post(b" " * BYTES_ON_LOOP_MAX + msgspec.json.encode(KNOWN), KEY), 200),
+]
+
+
+@pytest.mark.parametrize(("request_", "status"), [case[1:] for case in SHORT], ids=[case[0] for case in SHORT])
+async def test_what_goes_the_short_way_gets_the_answer_of_the_long_way(request_: bytes, status: int) -> None:
+    async with house(master_api_key=Secret("secret")) as here:
+        await here.ask(post(KNOWN, KEY))
+        assert here.front.long == 0
+        short = await here.ask(request_)
+        assert (short.status, here.front.long) == (status, 0)
+        long = await here.ask(request_.replace(b"\r\n", b"\r\nexpect: 100-continue\r\n", 1))
+        assert here.front.long == 1
+        assert (short.status, list(short.headers.items()), short.body) == (
+            long.status,
+            list(long.headers.items()),
+            long.body,
+        )
+
+
+@pytest.mark.parametrize(("request_", "status"), [case[1:] for case in LONG], ids=[case[0] for case in LONG])
+async def test_what_is_out_of_the_ordinary_goes_the_long_way(request_: bytes, status: int) -> None:
+    async with house(master_api_key=Secret("secret")) as here:
+        await here.ask(post(KNOWN, KEY))
+        answer = await here.ask(request_)
+        assert (answer.status, here.front.long) == (status, 1)
+
+
+async def test_the_framework_answers_for_an_event_as_the_bare_route_does() -> None:
+    async with house() as here:
+        for name in ("1", "999"):
+            bare, framework = [await here.ask(asked("GET", f"/api/events/{name}{end}")) for end in ("", "/")]
+            assert (bare.status, bare.headers, bare.body) == (framework.status, framework.headers, framework.body)
+
+
+async def test_both_ways_are_counted() -> None:
+    async with house() as here:
+        await here.ask(post(event(1)))
+        await here.ask(asked("GET", "/api/events/1"))
+        await here.ask(asked("GET", "/api/events/1/"))
+        parts = here.front.parts
+        assert parts.metrics.performance(0, 0, 0).appended_events == 1
+        text = parts.metrics.exposition(0, 0).decode()
+        assert 'dna_http_requests_total{method="GET",status="200"} 2.0' in text
+        assert 'dna_http_requests_total{method="POST",status="201"} 1.0' in text
+
+
+# --- one connection ----------------------------------------------------------------------------------------------------
+
+
+async def test_requests_in_one_packet_are_answered_in_their_order() -> None:
+    """Five hundred behind one that waits for its commit: more than could be answered from within each other."""
+    async with house() as here:
+        line = here.connect()
+        many = [post(event(1)), *[asked("GET", f"/api/events/{at % 3}") for at in range(500)], post(event(2))]
+        cast(Wire, line.wire).data_received(b"".join(many))
+        answers = await line.answers(502)
+        assert [answer.status for answer in answers] == [201, *[200] * 500, 201]
+        assert [msgspec.json.decode(answer.body)["seq"] for answer in answers] == [2, *[n % 3 for n in range(500)], 3]
+
+
+async def test_a_request_may_come_byte_by_byte() -> None:
+    async with house() as here:
+        line = here.connect()
+        for byte in post(event(1)) + asked("GET", "/api/events/1"):
+            cast(Wire, line.wire).data_received(bytes([byte]))
+        assert [answer.status for answer in await line.answers(2)] == [201, 200]
+
+
+async def test_whoever_reads_no_answers_is_given_no_more_of_them() -> None:
+    async with house() as here:
+        seq = here.ledger.append([draft(1)]).outcomes[0].seq  # type: ignore[union-attr]
+        line, sent = here.connect(), 0
+        while line.reading and sent < 1000:
+            cast(Wire, line.wire).data_received(asked("GET", f"/api/events/{seq}"))
+            sent += 1
+            await asyncio.sleep(0)  # a turn of the loop
+        one = len(msgspec.json.encode(event_view(here.ledger.reader.event(seq)))) + 1000
+        assert len(line.sent) < WRITE_BYTES_MAX + one
+        assert not line.reading
+        assert [answer.status for answer in await line.answers(sent)] == [200] * sent  # now it reads, and gets them all
+
+
+async def test_a_client_that_goes_away_leaves_its_event() -> None:
+    async with house() as here:
+        line = here.connect()
+        cast(Wire, line.wire).data_received(post(event(1)))
+        cast(Wire, line.wire).connection_lost(None)
+        assert (await here.ask(post(event(2)))).status == 201
+        assert (here.ledger.reader.size, bytes(line.sent)) == (4, b"")
+
+
+async def test_what_was_taken_is_answered_before_a_connection_ends() -> None:
+    async with house() as here:
+        line, idle = here.connect(), here.connect()
+        cast(Wire, line.wire).data_received(post(event(1)))
+        for each in (line, idle):
+            cast(Wire, each.wire).shutdown()
+        assert (line.closed, idle.closed) == (False, True)
+        (answer,) = await line.answers(1)
+        assert (answer.status, answer.headers["connection"], line.closed) == (201, "close", True)
+
+
+class Broken(Noting):
+    """A front with a bug."""
+
+    def event(self, name: str, query: bytes) -> Whole:
+        raise ZeroDivisionError(name)
+
+    def appended(self, appended: Appended, *, single: bool) -> Whole:
+        raise ZeroDivisionError(single)
+
+
+async def test_a_bug_is_told_without_its_details_and_does_not_pass_in_silence() -> None:
+    async with house() as here:
+        here.config.loaded_app = Broken(here.front)
+        line, heard = here.connect(), list[BaseException]()
+        asyncio.get_running_loop().set_exception_handler(lambda _, said: heard.append(said["exception"]))
+        cast(Wire, line.wire).data_received(post(event(1)))
+        answers = await line.answers(1)
+        cast(Wire, line.wire).data_received(asked("GET", "/api/events/1"))
+        answers += await line.answers(1)
+        assert [type(each) for each in heard] == [ZeroDivisionError] * 2
+        assert [(answer.status, "Zero" in str(answer.body)) for answer in answers] == [(500, False)] * 2
+
+
+# --- limits ------------------------------------------------------------------------------------------------------------
+
+
+async def test_one_connection_too_many_is_told_so() -> None:
+    async with house(connections_max=2) as here:
+        lines = [here.connect() for _ in range(3)]
+        (answer,) = await lines[2].answers(1)
+        assert (answer.status, problem_of(answer).title, answer.headers["retry-after"]) == (503, "Busy", "1")
+        assert [line.closed for line in lines] == [False, False, True]
+        for line in lines[1:]:
+            cast(Wire, line.wire).connection_lost(None)
+        assert (await here.ask(asked("GET", "/api/events/1"))).status == 200
+
+
+async def test_bodies_that_arrive_take_no_more_than_there_is_for_all() -> None:
+    async with house() as here:
+        large, ingest = post(b" " * BYTES_ON_LOOP_MAX + msgspec.json.encode(event(1))), here.front.parts.ingest
+        for _ in range(2):  # what was refused is let go: the second time it is no worse
+            ingest.hold(BYTES_IN_HAND_MAX - BYTES_ON_LOOP_MAX)
+            answer = await here.ask(large)
+            assert (answer.status, problem_of(answer).title, answer.headers["retry-after"]) == (503, "Busy", "1")
+            ingest.hold(BYTES_ON_LOOP_MAX - BYTES_IN_HAND_MAX)
+            assert (await here.ask(large)).status == 201
+
+
+def fill_queue(here: House) -> None:
+    rows = here.ledger.prepare([draft(1)], "local") * BATCH_EVENTS_MAX
+    for _ in range(QUEUE_EVENTS_MAX // BATCH_EVENTS_MAX):
+        here.ledger.writer.enqueue(rows)
+
+
+@pytest.mark.parametrize(
+    "made", [post, lambda said: post(said, path="/api/events?wait=durable")], ids=["short", "long"]
+)
+async def test_a_full_queue_says_when_to_come_again(made: Callable[[Any], bytes]) -> None:
+    async with house() as here:
+        with here.ledger.writer.turn():  # nothing is committed meanwhile
+            fill_queue(here)
+            answer = await here.ask(made(event(1)))
+            assert (answer.status, problem_of(answer).title, answer.headers["retry-after"]) == (503, "Busy", "1")
+            assert here.front.parts.ingest.in_hand == 0
+        assert (await here.ask(asked("GET", "/api/events/1"))).status == 200
