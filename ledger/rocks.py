@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import NoReturn, Self, cast
 
 from rocksdict import (
     AccessType,
@@ -427,10 +427,13 @@ def _family_options(family: str, cache: Cache) -> Options:
     table.set_block_size(16 * 1024)
     options.set_write_buffer_size(64 * MIB)
     options.set_target_file_size_base(64 * MIB)
-    if family in ("entries", "payloads"):
+    if family == "payloads":
         # Keys only grow, so a file is moved down the levels as it is: compressed once, when it is flushed.
         options.set_compression_type(DBCompressionType.zstd())
         options.set_compression_options(-14, 1, 0, 0)  # level 1: as small as 3 on hashes and keys, for half the work
+    elif family == "entries":
+        # Read at random by queries, and mostly hashes: zstd saves 27 bytes an event, and a page of 100 costs 1.3 ms more.
+        options.set_compression_type(DBCompressionType.lz4())
     else:
         options.set_compression_type(DBCompressionType.lz4())
         options.set_bottommost_compression_type(DBCompressionType.zstd())
@@ -447,31 +450,36 @@ def _family_options(family: str, cache: Cache) -> Options:
 
 def _ascending(cursor: _Cursor) -> Iterator[tuple[bytes, bytes]]:
     """From where the cursor stands to its upper bound."""
-    while (pair := _pair(cursor)) is not None:
-        yield pair
-        _place(cursor).next()
+    while True:
+        place = cursor.place or _closed()
+        key = place.key()
+        if key is None:
+            _check_status(place)  # the end, or a block that cannot be read: only the status tells
+            return
+        value = place.value()
+        del place  # whoever stops here holds no iterator: `close` lets go of it
+        yield key, value
+        (cursor.place or _closed()).next()
 
 
 def _descending(cursor: _Cursor, start: bytes) -> Iterator[tuple[bytes, bytes]]:
     """From where the cursor stands down to `start`."""
-    while (pair := _pair(cursor)) is not None and pair[0] >= start:
-        yield pair
-        _place(cursor).prev()
+    while True:
+        place = cursor.place or _closed()
+        key = place.key()
+        if key is None:
+            _check_status(place)
+            return
+        if key < start:
+            return
+        value = place.value()
+        del place  # whoever stops here holds no iterator: `close` lets go of it
+        yield key, value
+        (cursor.place or _closed()).prev()
 
 
-def _pair(cursor: _Cursor) -> tuple[bytes, bytes] | None:
-    place = _place(cursor)
-    key = place.key()
-    if key is None:
-        _check_status(place)  # the end, or a block that cannot be read: only the status tells
-        return None
-    return key, place.value()
-
-
-def _place(cursor: _Cursor) -> RdictIter:
-    if cursor.place is None:
-        raise Unavailable("the store is closed")
-    return cursor.place
+def _closed() -> NoReturn:
+    raise Unavailable("the store is closed")
 
 
 def _check_status(place: RdictIter) -> None:
