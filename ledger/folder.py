@@ -11,15 +11,15 @@ from pathlib import Path
 import msgspec
 
 from decision_dna.ledger.audit import Check, Progress, Report, Work, do_work, verify
-from decision_dna.ledger.lock import Lock, Locked
-from decision_dna.ledger.notes import Vkey
+from decision_dna.ledger.lock import HeadLock, Lock, Locked
+from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.opening import lock_file
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.verification import SEGMENT_EVENTS, Segment
 from decision_dna.ledger.workers import Workers
-from decision_dna.schemas.errors import CannotOpen
+from decision_dna.schemas.errors import CannotOpen, LedgerError
 
 
 class FolderView(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class FolderView(msgspec.Struct, frozen=True):
 
     path: Path
     store: RocksStore
-    lock: Lock
+    lock: HeadLock
     reader: LogReader
 
 
@@ -47,6 +47,24 @@ def read_folder(path: Path) -> Iterator[FolderView]:
         lock.close()
 
 
+def newest_head(view: FolderView) -> Locked:
+    """What to verify: the newest head that the store, as this reader sees it, is known to hold.
+
+    A commit is in the store before its head is in the lock, so the lock is read first. Where more than one was made meanwhile,
+    the store has their heads too: each commit writes down the one before it.
+    """
+    head = view.lock.read()
+    view.store.refresh()
+    kept = view.store.last("heads", b"\xff" * 8)
+    if kept is None or len(kept[0]) != 8 or int.from_bytes(kept[0]) <= head.size:
+        return head
+    try:
+        checkpoint = note_of(kept[1])
+        return Locked(checkpoint.origin, checkpoint.size, checkpoint.root, kept[1].decode())
+    except (LedgerError, UnicodeDecodeError):
+        return head  # no head at all: verification names it
+
+
 def verify_folder(
     path: Path,
     vkey: Vkey | None,
@@ -59,8 +77,7 @@ def verify_folder(
 ) -> Report:
     """The whole verification of a ledger on disk, up to its lock. Raises CannotOpen where there is nothing to verify."""
     with read_folder(path) as view:
-        head = view.lock.read()
-        view.store.refresh()  # after the lock, so that all that it covers is seen
+        head = newest_head(view)
         source = StoreSource(view.store, head)
         if processes < 2 or source.size <= SEGMENT_EVENTS:
             return verify(source, vkey, progress=progress, note_types=note_types, checks=checks, earlier=earlier)

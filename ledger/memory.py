@@ -216,6 +216,10 @@ class MemoryStore:
         del start, end
         self._read(lambda state: state.keys[family])
 
+    def count(self, family: str) -> int:
+        """How many keys there are."""
+        return self._read(lambda state: len(state.keys[family]))
+
     def checkpoint(self, path: str) -> None:
         """A consistent copy of the whole store, in `checkpoints` by its path. Raises Conflict where there is one."""
         if path in self.checkpoints:

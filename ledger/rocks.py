@@ -282,6 +282,20 @@ class RocksStore:
             return None
         return place.key(), place.value()
 
+    def count(self, family: str) -> int:
+        """How many keys there are, by walking over all of them: half of what a scan takes."""
+        counted = 0
+        try:
+            place = self._db.families[family].iter()
+            place.seek_to_first()
+            while place.valid():
+                counted += 1
+                place.next()
+        except Exception as error:
+            raise _read_error(error) from error
+        _check_status(place)
+        return counted
+
     # --- keeping ---------------------------------------------------------------------------------------------------
 
     def compact(self, family: str, start: bytes | None = None, end: bytes | None = None) -> None:

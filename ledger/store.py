@@ -63,6 +63,10 @@ class Store(Protocol):
         """The pair with the greatest key <= `at_most`, or None."""
         ...
 
+    def count(self, family: str) -> int:
+        """How many keys there are, by walking over all of them."""
+        ...
+
     def compact(self, family: str, start: bytes | None = None, end: bytes | None = None) -> None:
         """Rewrite the files under a range, so that what was deleted or overwritten there is gone from them."""
         ...

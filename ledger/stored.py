@@ -5,6 +5,7 @@ is counted, and the rest compared whole. Indexes and views are verified by rebui
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -54,9 +55,9 @@ def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]
         *_count(store, "ids", size, Step.ENCODING),
         *_count(store, "nodes", sum(size >> height for height in range(8, 64, 8)), Step.TREE),
         *_high_nodes(store, size),
-        *_stray(store, "heads", joint.size - (tail is None), Step.CHECKPOINTS),
-        *_stray(store, "entries", size - 1, Step.ENCODING),
-        *_stray(store, "payloads", size - 1, Step.PAYLOADS),
+        *_stray(store, "heads", 0, joint.size + (tail is not None), Step.CHECKPOINTS),
+        *_outside(store, "entries", size, Step.ENCODING),
+        *_outside(store, "payloads", size, Step.PAYLOADS),
     ]
 
 
@@ -77,11 +78,23 @@ def _judge_accounted(row: bytes | None, joint: Joint) -> Iterator[Finding]:
         yield Finding(Step.ATTESTATIONS, None, f"meta/accounted is not signed by the log key of size {said.size}")
 
 
-def _stray(store: Store, family: str, highest: int, step: Step) -> Iterator[Finding]:
-    """Keys that are no number, or past the end."""
-    for key, _ in store.scan(family):
-        if len(key) != 8 or int.from_bytes(key) > highest:
+def _stray(store: Store, family: str, start: int, end: int, step: Step) -> Iterator[Finding]:
+    """Keys from that of `start` on that are no number below `end`."""
+    for key, _ in store.scan(family, layout.seq_key(start)):
+        if len(key) != 8 or int.from_bytes(key) >= end:
             yield Finding(step, None, f"{family} has the key {key.hex()}, which lies outside this log")
+
+
+def _outside(store: Store, family: str, size: int, step: Step) -> Iterator[Finding]:
+    """What the walk, which saw all between the first run's key and the last entry, did not see: what lies around that, and where the last run ends."""
+    for key, _ in store.scan(family, b"", layout.seq_key(0)):
+        yield Finding(step, None, f"{family} has the key {key.hex()}, which lies outside this log")
+    yield from _stray(store, family, size, size, step)
+    split = layout.split_entries if family == "entries" else layout.split_payloads
+    last = store.last(family, layout.seq_key(size - 1))
+    with suppress(LedgerError):  # named by the walk
+        if last is not None and (end := int.from_bytes(last[0]) + len(split(last[1]))) != size:
+            yield Finding(step, None, f"the last run of {family} ends at {end}, the log at {size}")
 
 
 def _compare(store: Store, family: str, expected: dict[bytes, bytes], step: Step) -> Iterator[Finding]:
@@ -94,7 +107,7 @@ def _compare(store: Store, family: str, expected: dict[bytes, bytes], step: Step
 
 
 def _count(store: Store, family: str, expected: int, step: Step) -> Iterator[Finding]:
-    have = sum(1 for _ in store.scan(family))
+    have = store.count(family)
     if have != expected:
         yield Finding(step, None, f"{family} has {have} rows, the entries give {expected}")
 

@@ -10,8 +10,9 @@ from decision_dna.ledger.audit import freshness, verify
 from decision_dna.ledger.authority import Authority
 from decision_dna.ledger.cheat import Copy
 from decision_dna.ledger.evidence import Around, check_evidence, leaves_before, prove_event, prove_run
-from decision_dna.ledger.folder import read_folder, verify_folder
-from decision_dna.ledger.lock import Locked
+from decision_dna.ledger.folder import newest_head, read_folder, verify_folder
+from decision_dna.ledger.ledger import Ledger
+from decision_dna.ledger.lock import HeadLock, Locked
 from decision_dna.ledger.memory import MemoryStore
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.sources import ExportSource, StoreSource
@@ -21,7 +22,7 @@ from decision_dna.schemas.evidence import AnchorGiven
 from decision_dna.schemas.ledgering import ERASURE, GENESIS, HEARTBEAT, KEY, POLICY, Erasure, Genesis, KeyChange
 from tests.attacks.samples import add_own, export_of, honest, vkey_of
 from tests.ledger.memory_log import Events, new_log
-from tests.ledger.samples import AUTHOR, ORIGIN, START, Author, new_ledger, register
+from tests.ledger.samples import AUTHOR, ORIGIN, START, Author, draft, new_ledger, register
 
 
 def test_an_erasure_is_held_against_its_target_wherever_that_lies_in_its_run(tmp_path: Path) -> None:
@@ -98,6 +99,54 @@ def test_a_lost_run_in_a_full_segment_is_a_finding() -> None:
         batch.put("payloads", layout.seq_key(first), codec.encode([None] * 32))
     store.write(batch, durable=True)
     assert not verify(StoreSource(store, Locked(ORIGIN, size, bytes(32), "")), None).holds
+
+
+@pytest.mark.parametrize("family", ["entries", "payloads"])
+def test_a_last_run_that_goes_on_past_the_log_is_a_finding(family: str) -> None:
+    ledger, store, clock = new_log()
+    Events(1).append(ledger, clock, 5)
+    assert verify(StoreSource(store, ledger.reader.head()), None).holds
+    key, run = store.last(family, layout.seq_key(ledger.reader.size)) or (b"", b"")
+    more = [*layout.split_payloads(run), b"more"] if family == "payloads" else [*layout.split_entries(run), b"more"]
+    batch = store.batch()
+    batch.put(family, key, codec.encode(more) if family == "payloads" else layout.join_entries(more))
+    store.write(batch, durable=True)
+    assert not verify(StoreSource(store, ledger.reader.head()), None).holds
+
+
+@pytest.mark.parametrize("family", ["entries", "payloads", "heads"])
+@pytest.mark.parametrize(
+    "key", [b"", bytes(7), layout.seq_key(0) + b"\0", layout.seq_key(3) + b"x", layout.seq_key(99), b"\xff" * 9]
+)
+def test_a_key_that_no_walk_is_due_at_is_a_finding(family: str, key: bytes) -> None:
+    ledger, store, clock = new_log()
+    Events(1).append(ledger, clock, 70)
+    batch = store.batch()
+    batch.put(family, key, b"")
+    store.write(batch, durable=True)
+    assert not verify(StoreSource(store, ledger.reader.head()), None).holds
+
+
+class Overtaken:
+    """A lock after whose reading the writer commits twice."""
+
+    def __init__(self, ledger: Ledger, lock: HeadLock) -> None:
+        self._ledger, self._lock = ledger, lock
+
+    def read(self) -> Locked:
+        head = self._lock.read()
+        for number in range(2):
+            self._ledger.append([draft(number)])
+        return head
+
+
+def test_commits_between_the_look_at_the_lock_and_at_the_store_are_not_called_tampering(tmp_path: Path) -> None:
+    ledger, _ = new_ledger(tmp_path / "d")
+    with ledger, read_folder(tmp_path / "d") as view:
+        head = newest_head(msgspec.structs.replace(view, lock=Overtaken(ledger, view.lock)))
+        report = verify(StoreSource(view.store, head), ledger.vkey)
+        assert (report.findings, report.pinned) == ([], True)
+        assert report.size == view.lock.read().size - 1
 
 
 def test_a_damaged_lock_and_a_stray_key_do_not_make_a_walk_without_end() -> None:

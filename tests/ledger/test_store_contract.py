@@ -158,6 +158,17 @@ def test_last(store: Store, at_most: bytes, found: bytes | None) -> None:
     assert store.last("index", at_most) == (None if found is None else (found, found * 3))
 
 
+def test_count(store: Store) -> None:
+    assert store.count("index") == 0
+    put(store, "index", LETTERS)
+    put(store, "heads", {b"c": b"of another family"})
+    batch = store.batch()
+    batch.delete("index", b"d")
+    batch.put("index", b"b", b"again")
+    store.write(batch, durable=False)
+    assert (store.count("index"), store.count("heads")) == (len(LETTERS) - 1, 1)
+
+
 def test_a_scan_sees_what_was_written_before_it_and_is_not_disturbed_by_what_comes_after(store: Store) -> None:
     put(store, "index", LETTERS)
     scan = store.scan("index")
