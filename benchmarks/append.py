@@ -3,6 +3,8 @@
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from benchmarks.load import (
     new_ledger,
     payload_json,
     requests,
+    several,
     signed_requests,
 )
 from decision_dna.ledger.followers import Followers
@@ -23,6 +26,9 @@ from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.preparing import Decode, Preparers
 from decision_dna.ledger.writer import Placed
 from decision_dna.schemas.payloads import payload_from_json
+
+Measure = Callable[[Ledger, Preparers, Decode, list[bytes]], float]
+"""Events a second over bodies that workers decode and prepare."""
 
 
 def rate(ledger: Ledger, preparers: Preparers, decode: Decode, bodies: list[bytes]) -> float:
@@ -63,8 +69,19 @@ def indexed_rate(ledger: Ledger, preparers: Preparers, decode: Decode, bodies: l
     return len(bodies) * BATCH / seconds
 
 
-def run(batches: int = 200) -> dict[str, Any]:
-    """All rows of appending in process. Unsigned events are prepared in one process, signed ones in two."""
+def once(measure: Measure, processes: int, decode: Decode, bodies: list[bytes]) -> float:
+    """A rate on a ledger of its own, the workers up."""
+    with tempfile.TemporaryDirectory() as folder, new_ledger(Path(folder) / "d") as ledger:
+        preparers = ledger.preparers(processes)
+        try:
+            rate(ledger, preparers, decode_request, requests(5, "engine"))
+            return measure(ledger, preparers, decode, bodies)
+        finally:
+            preparers.close()
+
+
+def run(batches: int = 200, times: int = 5) -> dict[str, Any]:
+    """All rows of appending in process, each `times` times. Unsigned events are prepared in one process, signed ones in two."""
     result: dict[str, Any] = {}
     kinds = {
         "none": (1, decode_request, requests(batches, "raw")),
@@ -72,18 +89,10 @@ def run(batches: int = 200) -> dict[str, Any]:
         "author": (2, decode_signed, signed_requests(batches // 4)),
     }
     for name, (processes, decode, bodies) in kinds.items():
-        for measure in (rate, indexed_rate):
-            with tempfile.TemporaryDirectory() as folder, new_ledger(Path(folder) / "d") as ledger:
-                preparers = ledger.preparers(processes)
-                try:
-                    rate(ledger, preparers, decode_request, requests(5, "engine"))  # the workers are up
-                    result[f"{name}{'_indexed' if measure is indexed_rate else ''}"] = round(
-                        measure(ledger, preparers, decode, bodies)
-                    )
-                    if (name, measure) == ("none", rate):
-                        result["single"] = singles(ledger, 1000)
-                finally:
-                    preparers.close()
+        result[name] = several(times, partial(once, rate, processes, decode, bodies))
+        result[f"{name}_indexed"] = several(times, partial(once, indexed_rate, processes, decode, bodies))
+    with tempfile.TemporaryDirectory() as folder, new_ledger(Path(folder) / "d") as ledger:
+        result["single"] = singles(ledger, 3000)
     return result
 
 

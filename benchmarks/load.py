@@ -1,7 +1,10 @@
 """What the benchmarks append: block observations of about 300 bytes as JSON, with random keys in them, typed and checked."""
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import msgspec
 
@@ -33,6 +36,16 @@ AUTHOR = SigningKey(b"benchmark author key, not secret")
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _payloads = msgspec.msgpack.Decoder(tuple[str, list[msgspec.Raw]])
 _signed = msgspec.msgpack.Decoder(list[AuthorDraft])
+
+
+def several(times: int, measure: Callable[[], float]) -> dict[str, Any]:
+    """A measurement made so many times."""
+    return spread([measure() for _ in range(times)])
+
+
+def spread(found: Sequence[float]) -> dict[str, Any]:
+    """The median, and all of them: a machine that is shared with others has good and bad moments."""
+    return {"median": round(median(found), 3), "all": [round(one, 3) for one in found]}
 
 
 def base58_like(count: int) -> str:

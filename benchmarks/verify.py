@@ -2,11 +2,12 @@
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.append import rate
-from benchmarks.load import BATCH, decode_request, decode_signed, new_ledger, requests, signed_requests
+from benchmarks.load import BATCH, decode_request, decode_signed, new_ledger, requests, several, signed_requests
 from decision_dna.ledger.folder import verify_folder
 from decision_dna.ledger.followers import Followers
 from decision_dna.ledger.indexes import IndexFollower
@@ -40,13 +41,13 @@ def compacted_bytes(ledger: Ledger, path: Path) -> float:
     return sum(file.stat().st_size for file in (path / "db").rglob("*.sst")) / ledger.reader.size
 
 
-def run(batches: int = 400) -> dict[str, Any]:
-    """Verification of unsigned and signed logs, and disk for notarised events."""
+def run(batches: int = 1500, times: int = 3) -> dict[str, Any]:
+    """Verification of unsigned and signed logs, each `times` times, and disk for notarised events."""
     result: dict[str, Any] = {}
     kinds = {
         "none": (decode_request, requests(batches, "raw")),
-        "notary": (decode_request, requests(batches // 2, "engine", kinds=batches)),
-        "author": (decode_signed, signed_requests(batches // 8)),
+        "notary": (decode_request, requests(batches // 5, "engine", kinds=batches)),
+        "author": (decode_signed, signed_requests(batches // 5)),
     }
     for name, (decode, bodies) in kinds.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -57,8 +58,8 @@ def run(batches: int = 400) -> dict[str, Any]:
                 preparers.close()
                 if name == "notary":
                     result["disk_bytes_per_notarised_event"] = compacted_bytes(ledger, path)
-            result[f"verify_{name}"] = verified(path, len(bodies) * BATCH)
-            result[f"open_{name}_s"] = opened(path)
+            result[f"verify_{name}"] = several(times, partial(verified, path, len(bodies) * BATCH))
+            result[f"open_{name}_s"] = several(times, partial(opened, path))
     return result
 
 

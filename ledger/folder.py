@@ -6,11 +6,14 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from decision_dna.ledger.audit import Check, Progress, Report, Work, do_work, verify
+from decision_dna.ledger.entrance import enter
+from decision_dna.ledger.entrance_store import EnterableStore
 from decision_dna.ledger.lock import HeadLock, Lock, Locked
 from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.opening import lock_file
@@ -74,27 +77,33 @@ def verify_folder(
     note_types: frozenset[str] = frozenset(),
     checks: tuple[Check, ...] = (),
     earlier: Sequence[bytes] = (),
+    from_seq: int = 0,
 ) -> Report:
-    """The whole verification of a ledger on disk, up to its lock. Raises CannotOpen where there is nothing to verify."""
+    """The verification of a ledger on disk up to its lock; from a place on with `from_seq` (`ledger.entrance`).
+
+    Raises CannotOpen where there is nothing to verify, and as `enter` does.
+    """
     with read_folder(path) as view:
-        head = newest_head(view)
-        source = StoreSource(view.store, head)
-        if processes < 2 or source.size <= SEGMENT_EVENTS:
-            return verify(source, vkey, progress=progress, note_types=note_types, checks=checks, earlier=earlier)
+        source = (
+            EnterableStore(view.store, newest_head(view)) if from_seq else StoreSource(view.store, newest_head(view))
+        )
+        check = partial(
+            verify,
+            source,
+            vkey,
+            progress=progress,
+            note_types=note_types,
+            checks=checks,
+            earlier=earlier,
+            entrance=enter(source, from_seq, earlier) if isinstance(source, EnterableStore) else None,
+        )
+        if processes < 2 or source.size - from_seq <= SEGMENT_EVENTS:
+            return check()
         with (
             tempfile.TemporaryDirectory(prefix="dna-verify-") as scratch,
             Workers(_open_in_worker, (str(path), source.head, scratch), processes) as workers,
         ):
-            return verify(
-                source,
-                vkey,
-                executor=workers,
-                remote_work=_work_there,
-                progress=progress,
-                note_types=note_types,
-                checks=checks,
-                earlier=earlier,
-            )
+            return check(executor=workers, remote_work=_work_there)
 
 
 _source: StoreSource | None = None

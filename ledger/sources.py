@@ -159,7 +159,10 @@ class StoreSource:
         for at in range(0, len(segment.ids), IDS_AT_ONCE):
             segment.findings += self._judge_ids(segment.ids[at : at + IDS_AT_ONCE])
         earliest: dict[bytes, int | None] = {}
+        near = {event_id: seq for seq, event_id, _ in reversed(segment.ids)} if segment.causes else {}
         for seq, cause in segment.causes:
+            if near.get(cause, seq) < seq:
+                continue  # as for nearly all: it lies close before
             first = earliest[cause] if cause in earliest else earliest.setdefault(cause, self._reader.seq_of_id(cause))
             if first is None or first >= seq:
                 add(Finding(Step.ENCODING, seq, f"its cause {cause.hex()} is no earlier event"))

@@ -35,14 +35,13 @@ from decision_dna.ledger.streams import StreamHead
 from decision_dna.schemas import claims, codec
 from decision_dna.schemas.claims import CLAIMS, ENTRIES, ZEROS, Claim, Entry, decode_claim, decode_entry
 from decision_dna.schemas.errors import BadInput, LedgerError, ProofRejected
-from decision_dna.schemas.ledgering import GENESIS, KEY, POLICY, Erasure, Heartbeat
+from decision_dna.schemas.ledgering import AUTHORITY_TYPES, Erasure, Heartbeat
 from decision_dna.schemas.payloads import PAYLOAD_BYTES_MAX, is_open
 
 SEGMENT_HEIGHT = 16
 SEGMENT_EVENTS = 1 << SEGMENT_HEIGHT
 FINDINGS_KEPT = 50
 NO_SALT = bytes(16)
-_AUTHORITY_TYPES = frozenset({GENESIS, KEY, POLICY})
 
 
 class Step(IntEnum):
@@ -145,7 +144,7 @@ Schedule = list[tuple[int, Authority]]
 
 
 class SegmentCheck:
-    """Checks the entries of one segment, which starts at a multiple of `SEGMENT_EVENTS`: `add` them in order, then `finish`."""
+    """Checks the entries of one segment, which starts at a multiple of its own width: `add` them in order, then `finish`."""
 
     quick = True
     """Whether entries that can be taken in without a word are."""
@@ -338,7 +337,7 @@ class SegmentCheck:
 
     def _attestation(self, seq: int, raw: bytes, entry: Entry, claim: Claim) -> None:
         self.segment.attestations[entry.attestation] += 1
-        if claim.type in _AUTHORITY_TYPES and claim.source == "ledger":
+        if claim.type in AUTHORITY_TYPES and claim.source == "ledger":
             self.segment.authority.append(AuthorityEntry(seq, raw))
         try:
             job = self._job(seq, entry, claim)

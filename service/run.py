@@ -171,7 +171,9 @@ class _Job:
         source = StoreSource(self._ledger.store, self._ledger.reader.head())
         report = verify_source(source, self._ledger.vkey, note_types=NOTE_TYPES, checks=checks_of(source))
         now = self._ledger.clock.now_ns()
-        report.verdicts["freshness"] = freshness(report.heartbeat_at, report.heartbeat_seconds_max, now)
+        report.verdicts["freshness"] = freshness(
+            report.heartbeat_at, report.heartbeat_seconds_max, now, report.last_anchor
+        )
         return report
 
     def _follow(self) -> None:

@@ -6,6 +6,7 @@ From a place on, the service is also asked where the ledger's own entries stand:
 from collections import defaultdict
 
 from decision_dna.ledger import merkle
+from decision_dna.ledger.audit import Work, do_work
 from decision_dna.ledger.entrance import OWN_STREAM
 from decision_dna.ledger.notes import note_of
 from decision_dna.ledger.queries import PAGE_EVENTS_MAX
@@ -14,22 +15,23 @@ from decision_dna.ledger.sources import Rows
 from decision_dna.ledger.streams import StreamHead
 from decision_dna.ledger.verification import AuthorityEntry, Finding, Joint, Segment, Step
 from decision_dna.schemas.errors import BadInput, Malformed, NotFound, ProofRejected, Refused, Unavailable
+from decision_dna.service.commands.remote import Service
 
 _WRONG = (Malformed, NotFound, ProofRejected)
 """What a service can do wrong besides not answering."""
 
 
 class RemoteSource:
-    """`ledger.sources.Source` over a service, as of the checkpoint that it showed first. For one thread."""
+    """`ledger.sources.Source` over a service, as of the checkpoint `note`, or the one that it shows first. For one thread."""
 
     payloads_known = False
 
-    def __init__(self, log: RemoteLog) -> None:
+    def __init__(self, log: RemoteLog, note: bytes | None = None) -> None:
         """Raises Unavailable where nobody answers like a log."""
         self._log = log
-        self._note = log.checkpoint()
+        self.note = log.checkpoint() if note is None else note
         try:
-            head = note_of(self._note)
+            head = note_of(self.note)
         except ProofRejected as error:
             raise Unavailable(f"what answers shows no checkpoint: {error}") from None
         self.origin, self.size = head.origin, head.size
@@ -90,7 +92,7 @@ class RemoteSource:
 
     def heads(self) -> list[tuple[int, bytes]]:
         """The one that it showed: a service publishes its newest only."""
-        return [(self.size, self._note)]
+        return [(self.size, self.note)]
 
     def authority_hint(self) -> list[AuthorityEntry]:
         """None: the first walk finds them."""
@@ -130,3 +132,22 @@ class RemoteSource:
         """Nothing else is published that an anonymous verifier could hold against the log."""
         del joint
         return []
+
+
+# --- in a worker process ---------------------------------------------------------------------------------------------
+
+_source: RemoteSource | None = None
+"""The process's own connection."""
+
+
+def ask_in_worker(address: str, note: bytes) -> None:
+    """Begin a worker that asks the same service for the same log."""
+    global _source  # noqa: PLW0603  # a worker's first function has no other place to leave it
+    _source = RemoteSource(Service.at(address), note)
+
+
+def work_there(work: Work) -> Segment:
+    """One segment's check."""
+    if _source is None:
+        raise Unavailable("a worker that never asked its service")
+    return do_work(_source, work)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,19 +11,19 @@ import typer
 
 from decision_dna.ledger.audit import Check, Extra, Progress, Report, freshness
 from decision_dna.ledger.audit import verify as verify_source
-from decision_dna.ledger.entrance import Enterable, enter
-from decision_dna.ledger.entrance_store import EnterableStore
+from decision_dna.ledger.entrance import enter
 from decision_dna.ledger.folder import verify_folder
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.merkle import TILE_WIDTH
 from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.sources import ExportSource, Source, StoreSource
-from decision_dna.ledger.verification import Joint
+from decision_dna.ledger.verification import SEGMENT_EVENTS, Joint
+from decision_dna.ledger.workers import Workers
 from decision_dna.schemas.errors import BadInput, Refused
 from decision_dna.schemas.texts import time_text
 from decision_dna.service.commands.places import View, fixed_view, is_address
 from decision_dna.service.commands.remote import Service
-from decision_dna.service.commands.remote_source import RemoteSource
+from decision_dna.service.commands.remote_source import RemoteSource, ask_in_worker, work_there
 from decision_dna.service.commands.terminal import Json, parse_vkey, progress, write, write_json, write_table
 from decision_dna.service.steps import NOTE_TYPES, checks_of
 
@@ -105,34 +106,53 @@ class Asked(msgspec.Struct, frozen=True):
 def _verified(asked: Asked, processes: int) -> Report:
     if is_address(asked.place):
         with Service.at(asked.place) as service:
-            remote = RemoteSource(service)
-            return _entered(remote, asked) if _is_inside(remote, asked) else _walked(remote, asked)
+            return _of_service(RemoteSource(service), asked, processes)
     path = Path(asked.place)
     if path.is_file():
         if asked.from_seq:
             raise typer.BadParameter("an export is read as a whole: verify it without --from-seq")
         return _walked(_export(path), asked)
     with fixed_view(path) as view:
-        source = EnterableStore(view.store, view.head)
-        if _is_inside(source, asked):
-            return _entered(source, asked)
+        begin = _begin(view.source, asked)
         return verify_folder(
             path,
             asked.key,
             processes=processes,
             progress=asked.bar,
             note_types=NOTE_TYPES,
-            checks=tuple(_as_walked(view, at) for at in range(len(checks_of(view.source)))),
+            checks=() if begin else tuple(_as_walked(view, at) for at in range(len(checks_of(view.source)))),
             earlier=asked.earlier,
+            from_seq=begin,
         )
 
 
-def _is_inside(source: Source, asked: Asked) -> bool:
-    """Whether a whole tile lies before the place: else there is nothing to leave out. Raises Refused past the end, where no
-    head is given that the log's own could be held against."""
+def _begin(source: Source, asked: Asked) -> int:
+    """Where to begin: 0 where no whole tile lies before the place, so that there is nothing to leave out.
+
+    Raises Refused past the end, where no head is given that the log's own could be held against.
+    """
     if asked.from_seq > source.size and not asked.earlier:
         raise Refused(f"the log has {source.size} entries: there is none from seq {asked.from_seq} on")
-    return min(asked.from_seq, source.size) >= TILE_WIDTH
+    begin = min(asked.from_seq, source.size)
+    return begin if begin >= TILE_WIDTH else 0
+
+
+def _of_service(source: RemoteSource, asked: Asked, processes: int) -> Report:
+    begin = _begin(source, asked)
+    check = partial(
+        verify_source,
+        source,
+        asked.key,
+        progress=asked.bar,
+        note_types=NOTE_TYPES,
+        checks=() if begin else checks_of(source),
+        earlier=asked.earlier,
+        entrance=enter(source, begin, asked.earlier) if begin else None,
+    )
+    if processes < 2 or source.size - begin <= SEGMENT_EVENTS:
+        return check()
+    with Workers(ask_in_worker, (asked.place, source.note), processes) as workers:
+        return check(executor=workers, remote_work=work_there)
 
 
 def _walked(source: Source, asked: Asked) -> Report:
@@ -144,14 +164,6 @@ def _walked(source: Source, asked: Asked) -> Report:
         note_types=NOTE_TYPES,
         checks=checks_of(source),
         earlier=asked.earlier,
-    )
-
-
-def _entered(source: Enterable, asked: Asked) -> Report:
-    """From a place on, in this process."""
-    entrance = enter(source, min(asked.from_seq, source.size), asked.earlier)
-    return verify_source(
-        source, asked.key, progress=asked.bar, note_types=NOTE_TYPES, earlier=asked.earlier, entrance=entrance
     )
 
 

@@ -4,19 +4,24 @@ import shutil
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from decision_dna.ledger import audit
 from decision_dna.ledger.cheat import LIES
 from decision_dna.ledger.notes import Vkey
-from decision_dna.ledger.opening import open_ledger
+from decision_dna.ledger.opening import create, open_ledger
+from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.remote import RemoteLog
+from decision_dna.ledger.verification import SEGMENT_EVENTS
+from decision_dna.schemas.claims import BATCH_EVENTS_MAX
+from decision_dna.schemas.payloads import payload_from_json
 from decision_dna.service.commands.cheating import AT_START, BY_EARLIER_HEAD, lies, steps_of
 from decision_dna.service.commands.remote_source import RemoteSource
 from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Settings
 from tests.cli.calling import Said, dna, done, is_one_sentence, new_ledger, submission, vkey_of, write_lines
-from tests.ledger.samples import fill
+from tests.ledger.samples import ORIGIN, POLICY, fill
 from tests.ledger.samples import new_ledger as new_sample
 
 
@@ -183,3 +188,26 @@ def test_where_nobody_answers_nobody_can_tell(tmp_path: Path) -> None:
     assert (said.code, is_one_sentence(said.err)) == (3, True)
     shutil.copy(__file__, tmp_path / "x")
     assert dna("verify", tmp_path / "x").code == 1
+
+
+def test_on_both_cores_the_same_is_found_in_a_folder_and_over_http(tmp_path: Path) -> None:
+    """More entries than one segment has: each worker opens the folder, or asks the service, by itself."""
+    path, events = tmp_path / "d", SEGMENT_EVENTS + 2000
+    create(path, ORIGIN, policy=msgspec.structs.replace(POLICY, heartbeat_seconds_max=10**6))
+    payload = payload_from_json("x.seen", 1, b'{"number":1}')
+    drafts = [Draft(type="x.seen", schema=1, source="raw", payload=payload)] * BATCH_EVENTS_MAX
+    with open_ledger(path) as ledger:
+        for first in range(0, events, BATCH_EVENTS_MAX):
+            ledger.append(drafts[: events - first])
+        ledger.heartbeat()
+    with open_ledger(path) as ledger, serving(ledger, Settings(port=0)) as address:
+        for begin in (0, SEGMENT_EVENTS // 2):
+            options = ("--key", str(ledger.vkey), "--json", "--from-seq", str(begin))
+            reports = [
+                [{**dna("verify", place, *options, "--processes", count).json, "verdicts": 0} for count in "12"]
+                for place in (path, address)
+            ]
+            for one, two in reports:
+                assert one == two
+                assert one["holds"]
+            assert reports[0][0]["root"] == reports[1][0]["root"]
