@@ -27,7 +27,7 @@ from urllib.request import urlopen
 import msgspec
 import uvloop
 
-from benchmarks.load import TYPE, new_ledger, payload_json, several, spread
+from benchmarks.load import TYPE, new_ledger, payload_json, probe_us, several, spread
 from decision_dna.ledger.opening import open_ledger
 from decision_dna.service.http.server import run as run_server
 from decision_dna.service.settings import Settings
@@ -246,7 +246,7 @@ def one_by_one(folder: Path, count: int) -> dict[str, Any]:
     rows: dict[str, list[float]] = {}
     with server(folder, {cores[0]}) as address:
         rate(address, Load(singles("engine"), 32, 500), 201, {cores[-1]})
-        ids = [_request("GET", f"/api/events/{event_id(address, seq)}") for seq in range(2, 1002)]
+        ids = [_request("GET", f"/api/events/{event_id(address, seq)}") for seq in range(2, 502)]
         for _ in range(TIMES):
             used = [cpu_seconds(address)]
             posts = rate(address, Load(singles("engine"), 32, count), 201, {cores[-1]})
@@ -256,6 +256,7 @@ def one_by_one(folder: Path, count: int) -> dict[str, Any]:
             calm = percentiles(sent(address, Load(ids, 32, count, gets / 2), {cores[-1]}).latencies_ms)
             post_us, get_us = [(after - before) / count * 1e6 for before, after in pairwise(used)]
             found = {
+                "probe_us": probe_us(),
                 "single_post": posts,
                 "single_post_cpu_us": post_us,
                 "get_by_id": gets,

@@ -1,6 +1,7 @@
 """What the benchmarks append: block observations of about 300 bytes as JSON, with random keys in them, typed and checked."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -39,13 +40,25 @@ _signed = msgspec.msgpack.Decoder(list[AuthorDraft])
 
 
 def several(times: int, measure: Callable[[], float]) -> dict[str, Any]:
-    """A measurement made so many times."""
-    return spread([measure() for _ in range(times)])
+    """A measurement made so many times, each beside a probe of how quick the machine was just then."""
+    found, probes = [], []
+    for _ in range(times):
+        probes.append(probe_us())
+        found.append(measure())
+    return {**spread(found), "probe_us": probes}
 
 
 def spread(found: Sequence[float]) -> dict[str, Any]:
     """The median, and all of them: a machine that is shared with others has good and bad moments."""
     return {"median": round(median(found), 3), "all": [round(one, 3) for one in found]}
+
+
+def probe_us(count: int = 3000) -> float:
+    """µs of one Ed25519 signature, which is all computing: rates on one machine compare by it."""
+    start = time.perf_counter()
+    for number in range(count):
+        AUTHOR.sign(number.to_bytes(32))
+    return round((time.perf_counter() - start) / count * 1e6, 1)
 
 
 def base58_like(count: int) -> str:
