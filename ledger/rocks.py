@@ -49,7 +49,8 @@ from decision_dna.schemas.errors import CannotOpen, Conflict, InvariantBroken, L
 MIB = 1024 * 1024
 CACHE_BYTES = 128 * MIB
 WAL_BYTES_MAX = 48 * MIB
-REOPENED_MAX = 20
+REOPENED_MAX = 500
+"""A busy writer flushes several times a second, an erasing one more often; this takes minutes, and then something else is wrong."""
 READ_ONLY = "the store is open for reading only"
 
 
