@@ -63,9 +63,11 @@ def newest_head(view: FolderView) -> Locked:
         return head
     try:
         checkpoint = note_of(kept[1])
-        return Locked(checkpoint.origin, checkpoint.size, checkpoint.root, kept[1].decode())
-    except (LedgerError, UnicodeDecodeError):
+    except LedgerError:
         return head  # no head at all: verification names it
+    if checkpoint.size != int.from_bytes(kept[0]) or checkpoint.origin != head.origin:
+        return head  # one that stands where it does not belong: likewise
+    return Locked(checkpoint.origin, checkpoint.size, checkpoint.root, kept[1].decode())
 
 
 def verify_folder(

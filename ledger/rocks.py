@@ -402,6 +402,8 @@ def _version(path: str) -> str:
         return f"{manifest} {(Path(path) / manifest).stat().st_size}"
     except OSError as error:
         raise Unavailable(f"the store in {path} cannot be read just now: {error}") from error
+    except ValueError as error:
+        raise CannotOpen("store-corrupt", f"the store in {path} is damaged: CURRENT names no manifest") from error
 
 
 def _cannot_open(path: str, text: str) -> CannotOpen:

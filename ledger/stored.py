@@ -91,7 +91,7 @@ def _outside(store: Store, family: str, size: int, step: Step) -> Iterator[Findi
         yield Finding(step, None, f"{family} has the key {key.hex()}, which lies outside this log")
     yield from _stray(store, family, size, size, step)
     split = layout.split_entries if family == "entries" else layout.split_payloads
-    last = store.last(family, layout.seq_key(size - 1))
+    last = store.last(family, layout.seq_key(size - 1)) if size else None
     with suppress(LedgerError):  # named by the walk
         if last is not None and (end := int.from_bytes(last[0]) + len(split(last[1]))) != size:
             yield Finding(step, None, f"the last run of {family} ends at {end}, the log at {size}")

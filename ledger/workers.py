@@ -45,7 +45,7 @@ class Workers:
 
     def __init__(self, begin: Callable[..., None], args: tuple[Any, ...], processes: int) -> None:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._closed = False
+        self._closed, self._closing = False, threading.Lock()
         self._threads = [
             threading.Thread(target=self._drive, args=(begin, args), name="workers", daemon=True)
             for _ in range(processes)
@@ -55,10 +55,12 @@ class Workers:
 
     def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
         """Have a worker call it; what it raises comes back. Raises Unavailable once closed, or where the worker ended on it."""
-        if self._closed:
-            raise Unavailable("the workers are closed")
         answer: Future[T] = Future()
-        self._jobs.put(Job(pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL), answer))
+        job = Job(pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL), answer)
+        with self._closing:
+            if self._closed:
+                raise Unavailable("the workers are closed")
+            self._jobs.put(job)
         return answer
 
     def map(self, function: Callable[[A], T], items: Iterable[A], /) -> Iterator[T]:
@@ -74,10 +76,12 @@ class Workers:
 
     def close(self) -> None:
         """End the workers once they have answered what they hold; what no worker has begun is told so."""
-        self._closed = True
+        with self._closing:
+            self._closed = True
         with suppress(Empty):
-            while True:
-                _fail(self._jobs.get_nowait(), "the workers were closed")
+            while (job := self._jobs.get_nowait()) is not None:
+                if job.answer.set_running_or_notify_cancel():
+                    _fail(job, "the workers were closed")
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
@@ -95,28 +99,31 @@ class Workers:
         """One worker's thread: hands it jobs and brings back answers; one that died is replaced, and its jobs are told."""
         held: deque[Job] = deque()
         while not self._closed:
-            process, ours = _start(begin, args)
+            process: BaseProcess | None = None
             try:
+                process, ours = _start(begin, args)
                 with ours:
                     self._serve(ours, held)
-            except (OSError, EOFError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it was, those who wait are told, and others are served
+                if process is None:  # somebody has to be told, and not as often as starting fails
+                    self._take(held, wait=True)
                 while held:
                     _fail(held.popleft(), f"a worker process ended: {error}")
-            process.join()
+            if process is not None:
+                process.join()
 
     def _serve(self, ours: socket.socket, held: deque[Job]) -> None:
         """Until closed. Raises OSError, EOFError where the worker is gone."""
         more = True
         while more or held:
             while more and len(held) < AHEAD:
+                before = len(held)
                 try:
-                    job = self._jobs.get(block=not held)
+                    more = self._take(held, wait=not held)
                 except Empty:
                     break
-                more = job is not None
-                if job is not None:
-                    held.append(job)
-                    _send(ours, job.request)
+                if len(held) > before:
+                    _send(ours, held[-1].request)
             if held:
                 result, error = pickle.loads(_receive(ours))  # noqa: S301  # of our own child, by a socket that nobody else has
                 answer = held.popleft().answer
@@ -125,17 +132,27 @@ class Workers:
                 else:
                     answer.set_exception(error)
 
+    def _take(self, held: deque[Job], *, wait: bool) -> bool:
+        """Hold one more job, unless its caller no longer waits for it. False: there will be no more. Raises Empty."""
+        job = self._jobs.get(block=wait)
+        if job is not None and job.answer.set_running_or_notify_cancel():
+            held.append(job)
+        return job is not None
 
-def _fail(job: Job | None, why: str) -> None:
-    if job is not None:
-        job.answer.set_exception(Unavailable(why))
+
+def _fail(job: Job, why: str) -> None:
+    job.answer.set_exception(Unavailable(why))
 
 
 def _start(begin: Callable[..., None], args: tuple[Any, ...]) -> tuple[BaseProcess, socket.socket]:
     ours, theirs = socket.socketpair()
-    with theirs:
-        process = get_context("spawn").Process(target=_work, args=(theirs, begin, args), daemon=True)
-        process.start()
+    try:
+        with theirs:
+            process = get_context("spawn").Process(target=_work, args=(theirs, begin, args), daemon=True)
+            process.start()
+    except BaseException:
+        ours.close()
+        raise
     return process, ours
 
 
@@ -151,13 +168,23 @@ def _work(theirs: socket.socket, begin: Callable[..., None], args: tuple[Any, ..
     while (request := requests.get()) is not None:
         try:
             function, arguments = pickle.loads(request)  # noqa: S301  # of our parent
-            answer: tuple[Any, Exception | None] = (function(*arguments), None)
+            answer = pickle.dumps((function(*arguments), None), pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is for the one who asked
-            answer = (None, error)
+            answer = _error(error)
         try:
-            _send(theirs, pickle.dumps(answer, pickle.HIGHEST_PROTOCOL))
+            _send(theirs, answer)
         except OSError:
             return
+
+
+def _error(error: Exception) -> bytes:
+    """As it is, where it can be moved from one process to another: not all can."""
+    try:
+        answer = pickle.dumps((None, error), pickle.HIGHEST_PROTOCOL)
+        pickle.loads(answer)  # noqa: S301  # our own
+    except Exception:  # noqa: BLE001  # an exception may be made of anything
+        answer = pickle.dumps((None, Unavailable(f"{type(error).__name__} in a worker: {error}")))
+    return answer
 
 
 def _read(theirs: socket.socket, requests: "SimpleQueue[bytes | None]") -> None:

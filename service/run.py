@@ -26,7 +26,7 @@ from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import Batch
 from decision_dna.schemas.anchoring import AnchorConfirmed
-from decision_dna.schemas.errors import Unavailable
+from decision_dna.schemas.errors import Refused, Unavailable
 from decision_dna.service.anchoring import anchor_once, local_chain
 from decision_dna.service.http.server import serve
 from decision_dna.service.settings import Settings
@@ -76,16 +76,21 @@ class Followed(ProjectionFollower):
             raise Unavailable(f"the projection did not come to {seq} in {FOLDED_SECONDS_MAX:.0f} s")
 
 
-def source_of(blocks: Path | None, data: Path, made: Path) -> tuple[Path, str]:
+def source_of(blocks: Path | None, data: Path, made: Path, *, may_make: bool) -> tuple[Path, str]:
     """Where blocks come from, and what they are: `given`, `recorded`, or `made` where there are no others.
 
-    Raises CannotOpen where blocks must be made and solders is not installed.
+    Raises CannotOpen where blocks must be made and solders is not installed, Refused where none may be made: what is invented
+    does not go into a log that is about something else.
     """
     if blocks is not None:
         return blocks, "given"
     recorded = data / "data" / "blocks"
     if recorded.is_dir():
         return recorded, "recorded"
+    if not made.exists() and not may_make:
+        raise Refused(
+            f"there are no recorded blocks in {recorded}: give --blocks. Made ones only begin a ledger of their own"
+        )
     if not made.exists():
         write_blocks(made, MADE_BLOCKS, MADE_SEED)
     return made, "made"

@@ -54,6 +54,7 @@ class View(msgspec.Struct, frozen=True):
 @contextmanager
 def fixed_view(path: Path) -> Iterator[View]:
     """A folder as of its newest head. Raises CannotOpen."""
+    _check_folder(path)
     with read_folder(path) as folder:
         head = folder.lock.read()
         folder.store.refresh()  # a commit is in the store before its head is in the lock
@@ -73,12 +74,19 @@ def written(path: Path) -> Iterator[Ledger]:
 
 
 def _opened(path: Path) -> Ledger:
+    _check_folder(path)
     try:
         return open_ledger(path)
     except CannotOpen as error:
         if error.reason not in ("in-use", "store-in-use"):
             raise
         raise CannotOpen(error.reason, f"{path} is in use: give its service's address, or stop it first") from None
+
+
+def _check_folder(path: Path) -> None:
+    """Raise CannotOpen for what is no path, but an address: `Path` has joined its slashes."""
+    if path.parts[:1] and path.parts[0] in ("http:", "https:"):
+        raise CannotOpen("no-folder", "this needs the ledger's own folder, not the address of its service")
 
 
 RootKey = Annotated[

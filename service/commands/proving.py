@@ -15,6 +15,7 @@ from decision_dna.ledger.notes import note_of
 from decision_dna.ledger.queries import EventFilter, find, heads_before
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.streams import list_leaves
+from decision_dna.schemas.claims import check_stream
 from decision_dna.schemas.errors import LedgerError, NotFound, Unavailable
 from decision_dna.schemas.evidence import AnchorGiven
 from decision_dna.schemas.ledgering import HEARTBEAT
@@ -52,6 +53,8 @@ def prove(
     """
     if (event is None) == (stream is None):
         raise typer.BadParameter("give an ID, or --stream")
+    if stream is not None:
+        check_stream(stream)  # before a heartbeat is appended for it
     if anchored and (event is None or is_address(place)):
         raise typer.BadParameter("--anchored is for an ID in a ledger's folder")
     to_ns = time.time_ns() - 1 if time_to is None else time_to

@@ -61,13 +61,14 @@ def run(
 ) -> int:
     """Do the main job in one process: watch, detect, append, anchor, serve, verify.
 
-    Blocks come from --blocks, else recorded ones, else made ones whose truth is known. Everything found is appended;
+    Blocks come from --blocks, else recorded ones, else, for a ledger that is new, made ones whose truth is known. Everything found is appended;
     the state that follows from it is committed; a heartbeat and an anchor (on a local chain) close it; then the whole log
     is verified. It goes on watching and serving on loopback until Ctrl-C.
     """
     settings = read_settings({"port": port}, os.environ, SETTINGS_FILE)
-    source, what = main_job.source_of(blocks, data, directory.parent / "blocks")
-    if not (directory / "db").exists():
+    is_new = not (directory / "db").exists()
+    source, what = main_job.source_of(blocks, data, directory.parent / "blocks", may_make=is_new)
+    if is_new:
         # The name says where the blocks came from: what was found in made ones is nobody's attack.
         create(directory, origin or f"local/{what}-blocks")
     if not json:

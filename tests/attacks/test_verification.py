@@ -18,6 +18,7 @@ from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.sources import ExportSource, StoreSource
 from decision_dna.ledger.verification import AuthorityEntry, fold_schedule
 from decision_dna.schemas import codec
+from decision_dna.schemas.errors import LedgerError
 from decision_dna.schemas.evidence import AnchorGiven
 from decision_dna.schemas.ledgering import ERASURE, GENESIS, HEARTBEAT, KEY, POLICY, Erasure, Genesis, KeyChange
 from tests.attacks.samples import add_own, export_of, honest, vkey_of
@@ -149,6 +150,18 @@ def test_commits_between_the_look_at_the_lock_and_at_the_store_are_not_called_ta
         assert report.size == view.lock.read().size - 1
 
 
+def test_an_old_head_under_a_great_key_does_not_hide_what_came_after_it(tmp_path: Path) -> None:
+    ledger, _ = new_ledger(tmp_path / "d")
+    with ledger:
+        for number in range(3):
+            ledger.append([draft(number)])
+        batch = ledger.store.batch()
+        batch.put("heads", layout.seq_key(10**6), ledger.reader.note_of(2))
+        ledger.store.write(batch, durable=True)
+        with read_folder(tmp_path / "d") as view:
+            assert newest_head(view).size == ledger.reader.size
+
+
 def test_a_damaged_lock_and_a_stray_key_do_not_make_a_walk_without_end() -> None:
     store = MemoryStore()
     batch = store.batch()
@@ -234,3 +247,14 @@ def test_folding_keys_keeps_memory_in_proportion(tmp_path: Path) -> None:
         )
     states: list[Authority] = [authority for _, authority in fold_schedule(met)]
     assert sum(len(state.used) for state in states) < 40 * len(met)
+
+
+def test_a_store_that_lost_all_entries_is_named_and_not_a_bug(tmp_path: Path) -> None:
+    store = MemoryStore()
+    report = verify(StoreSource(store, Locked(ORIGIN, 5, bytes(32), "")), None)
+    assert (report.holds, report.size) == (False, 0)
+    path = honest(tmp_path)
+    for damage in (b"", b"MANIFEST-\0", b"\xff\xfe", b"\n"):
+        (path / "db" / "CURRENT").write_bytes(damage)
+        with pytest.raises(LedgerError):
+            verify_folder(path, None)
