@@ -42,11 +42,11 @@ from decision_dna.schemas.claims import BATCH_EVENTS_MAX, decode_claim
 from decision_dna.schemas.errors import Busy, IdConflict, InvariantBroken, LedgerError, Refused, TooLarge, Unavailable
 
 QUEUE_EVENTS_MAX = 50_000
-_key = attrgetter("key")
 AHEAD_EVENTS_MIN = 256
 """So many queued events are linked while the last commit still runs; fewer wait for it, and grow into a larger batch."""
 CLOCK_STEP_NS_MAX = 10**9
 STREAMS_CACHED = 200_000
+_key = attrgetter("key")
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False):

@@ -68,11 +68,12 @@ def test_the_tour_runs_as_it_stands(tmp_path: Path) -> None:
         "0 appended, 2 were there already, 0 refused",
         "HOLDS: evidence of kind run",
         "HOLDS: evidence of kind absence",
+        "seen.head: the head of size 6",
         "detection.",
     ):
         assert promised in ran.stdout
     assert ran.stdout.count("found: exit code 1") == 2
-    assert ran.stdout.count("\nIT HOLDS\n") == 2
+    assert ran.stdout.count("\nIT HOLDS\n") == 4
 
 
 def test_the_tour_has_the_walk_that_matters() -> None:
