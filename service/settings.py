@@ -49,7 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `master_api_key` to submit; `hosts` are the names under which they may address the service.
     Requests of many events are decoded and signed beside the service, in `prepare_processes` that start when the first of
     them comes; with 0, as whatever else takes long, in `prepare_threads`. Whoever connects when `connections_max` are open,
-    subscribers among them, is told to come again.
+    subscribers among them, is told to come again; whoever lets us wait `request_seconds` for the rest of a head, or for
+    anything at all of a body, is let go.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prepare_processes: int = 1
     connections_max: int = 4000
     subscribers_max: int = 1000
+    request_seconds: float = 30.0
     ping_seconds: float = 15.0
     shutdown_seconds: int = 10
 
@@ -89,6 +91,8 @@ def check_settings(settings: Settings) -> None:
     for name in ("batch_max_size", "prepare_threads", "connections_max", "subscribers_max"):
         if getattr(settings, name) < 1:
             raise Malformed(f"the setting {name} is at least 1")
+    if not settings.request_seconds > 0:
+        raise Malformed("the setting request_seconds is more than 0")
     if is_loopback(settings.host):
         return
     if not settings.beyond_loopback:

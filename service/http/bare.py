@@ -114,6 +114,7 @@ class Front:
 
     async def _submit(self, scope: HTTPScope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
         started = time.perf_counter()
+        check_body_comes(headers)
         principal, media = self.principal(headers), media_of(headers)
         atomic = asked_atomic(scope["query_string"])
         body = await read_body(receive, headers, self.parts.ingest.hold)
@@ -230,6 +231,14 @@ def _host_name(host: bytes) -> str:
         return urlsplit(f"//{host.decode('ascii')}").hostname or ""
     except ValueError:
         return ""
+
+
+def check_body_comes(headers: dict[bytes, bytes]) -> None:
+    """Whoever asks for another protocol sends the body in it, and it is not read. Raises RequestRefused."""
+    if b"upgrade" in headers and b"upgrade" in headers.get(b"connection", b"").lower():
+        raise RequestRefused(
+            HTTPStatus.BAD_REQUEST, "this service speaks HTTP/1.1: submit without asking for an upgrade"
+        )
 
 
 def media_of(headers: dict[bytes, bytes]) -> Media:

@@ -14,6 +14,7 @@ its connection was answered), and a cycle whose `response_complete` is set is ov
 import asyncio
 import time
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -27,6 +28,7 @@ from decision_dna.service.http.bare import (
     Front,
     Headers,
     Whole,
+    check_body_comes,
     event_name,
     media_of,
     refusal,
@@ -50,6 +52,12 @@ class Wire(HttpToolsProtocol):
 
     _short: RequestResponseCycle | None = None
     """The request that goes the short way, and whose body is still to come."""
+    _deaf = False
+    """What still comes is of another protocol, or of nobody."""
+    _head_since: float | None
+    """When the head began to come that is not complete."""
+    _heard: float
+    """When something came last."""
 
     if TYPE_CHECKING:
         cycle: RequestResponseCycle
@@ -58,10 +66,63 @@ class Wire(HttpToolsProtocol):
         """Too many are told so, and go."""
         super().connection_made(transport)
         front: Front = self.app
+        self._head_since = self._heard = self.loop.time()
+        self._patience = self.loop.call_later(front.parts.settings.request_seconds, self._look)
         if len(self.connections) > front.parts.settings.connections_max:
-            busy = refusal(Busy("too many connections are open: try again in a moment"))
-            transport.write(_answer(busy, keep_alive=False))
-            transport.close()
+            self._end_with(Busy("too many connections are open: try again in a moment"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is waited for any more."""
+        self._patience.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """More of a request."""
+        self._heard = self.loop.time()
+        if not self._deaf:
+            super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """A head comes."""
+        self._head_since = self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """A head is here."""
+        self._head_since = None
+        super().on_headers_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        # The parser takes nothing behind the head of a request for another protocol, its body neither: it is answered as a
+        # request like others, and nothing that follows is taken for one.
+        self._deaf, self.cycle.keep_alive = True, False
+
+    def _look(self) -> None:
+        """Let go whoever keeps us waiting; while we do not read ourselves, nobody does."""
+        front: Front = self.app
+        now, seconds = self.loop.time(), front.parts.settings.request_seconds
+        if self.flow.read_paused:
+            self._heard = now
+            self._head_since = None if self._head_since is None else now
+        idle = self.cycle is None or (self.cycle.response_complete and not self.pipeline)
+        awaited = idle or self._head_since is not None or self.cycle.more_body
+        waited = now - (self._heard if self._head_since is None else self._head_since) if awaited else 0.0
+        if waited < seconds:
+            self._patience = self.loop.call_later(seconds - waited, self._look)
+        elif idle:
+            self._end_with(RequestRefused(HTTPStatus.REQUEST_TIMEOUT, f"no whole request came in {seconds:g} s"))
+        else:
+            self.transport.close()
+
+    def _end_with(self, error: LedgerError | RequestRefused) -> None:
+        self.transport.write(_answer(refusal(error), keep_alive=False))
+        self.transport.close()
+
+    def on_response_complete(self) -> None:
+        """Take the next request; no more are read while some wait, or a client that reads no answers would fill us with requests."""
+        super().on_response_complete()
+        if self.pipeline and not self.transport.is_closing():
+            self.flow.pause_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # A request that waited for another one may have its body already: then nothing would call us again. And one whose
@@ -97,6 +158,7 @@ class Wire(HttpToolsProtocol):
         front.check_host(headers)
         if scope["method"] == "GET":
             return front.event(event_name(scope["path"]), b"")
+        check_body_comes(headers)
         principal, media, body = front.principal(headers), media_of(headers), bytes(cycle.body)
         answer = front.parts.ingest.offer(body, media, principal, atomic=False)
         answer.add_done_callback(partial(self._committed, cycle, started, is_single(body, media)))

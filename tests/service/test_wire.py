@@ -86,6 +86,12 @@ class Line(asyncio.Transport):
             self._moved.clear()
         return found
 
+    async def end(self) -> None:
+        """Wait until the connection is closed."""
+        while not self.closed:
+            await asyncio.wait_for(self._moved.wait(), SECONDS_MAX)
+            self._moved.clear()
+
     def _whole(self) -> Answer | None:
         head, gap, rest = bytes(self.sent).partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
@@ -143,7 +149,12 @@ async def house(**chosen: Any) -> AsyncIterator[House]:
     with ledger:
         ledger.heartbeat()
         async with running(ledger, settings) as parts:
-            yield House(ledger, Noting(application(parts)), settings)
+            here = House(ledger, Noting(application(parts)), settings)
+            try:
+                yield here
+            finally:  # a task that waits for its client to read can't be cancelled
+                for wire in list(here.state.connections):
+                    wire.connection_lost(None)
 
 
 def post(said: Any, *lines: str, path: str = "/api/events", media: str = "application/json") -> bytes:
@@ -185,6 +196,11 @@ SHORT: list[tuple[str, bytes, int]] = [
     ("not JSON", post(b"{oops", KEY), 400),
     ("no media type of ours", post(KNOWN, KEY, media="text/plain"), 415),
     ("without the key", post(KNOWN), 401),
+    (
+        "by who would rather send its body in another protocol",
+        post(KNOWN, KEY, "connection: keep-alive, Upgrade", "upgrade: h2c"),
+        400,
+    ),
     ("a list in MessagePack", post(msgspec.msgpack.encode([1]), KEY, media="application/msgpack"), 207),
 ]
 LONG: list[tuple[str, bytes, int]] = [
@@ -284,6 +300,40 @@ async def test_whoever_reads_no_answers_is_given_no_more_of_them() -> None:
         assert [answer.status for answer in await line.answers(sent)] == [200] * sent  # now it reads, and gets them all
 
 
+async def test_whoever_asks_on_and_reads_no_answers_is_read_no_further() -> None:
+    """Each packet is far more requests than their answers have room for, and comes only while somebody reads."""
+    async with house() as here:
+        seq = here.ledger.append([draft(1)]).outcomes[0].seq  # type: ignore[union-attr]
+        line, packets = here.connect(), 0
+        for _ in range(5000):
+            if line.reading and packets < 10:
+                cast(Wire, line.wire).data_received(asked("GET", f"/api/events/{seq}") * 500)
+                packets += 1
+            await asyncio.sleep(0)  # a turn of the loop
+        assert (packets, line.reading) == (1, False)
+        assert [answer.status for answer in await line.answers(500)] == [200] * 500
+        assert line.reading
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_what_follows_a_request_for_another_protocol_is_no_request(method: str) -> None:
+    """A body that was not read could otherwise be made to look like one."""
+    async with house() as here:
+        size, line = here.ledger.reader.size, here.connect()
+        upgrade = post(
+            post(event(1)),
+            "connection: Upgrade",
+            "upgrade: h2c",
+            path="/api/events" if method == "POST" else "/checkpoint",
+        )
+        cast(Wire, line.wire).data_received(upgrade.replace(b"POST", method.encode(), 1))
+        for rest in (post(event(2)), b"\x16\x03\x01 and no HTTP at all"):
+            cast(Wire, line.wire).data_received(rest)
+        (answer,) = await line.answers(1)
+        assert (answer.status, answer.headers["connection"]) == (400 if method == "POST" else 200, "close")
+        assert (here.ledger.reader.size, bytes(line.sent), line.closed) == (size, b"", True)
+
+
 async def test_a_client_that_goes_away_leaves_its_event() -> None:
     async with house() as here:
         line = here.connect()
@@ -339,6 +389,43 @@ async def test_one_connection_too_many_is_told_so() -> None:
         for line in lines[1:]:
             cast(Wire, line.wire).connection_lost(None)
         assert (await here.ask(asked("GET", "/api/events/1"))).status == 200
+
+
+@pytest.mark.parametrize(
+    ("begun", "told"),
+    [
+        (b"", [408]),
+        (b"\r\n", [408]),
+        (b"GET /api/ev", [408]),
+        (asked("GET", "/api/events/1") + b"GET /", [200, 408]),
+        (post(event(1))[:-1], []),
+        (post(event(1), path="/api/events?wait=durable")[:-1], []),
+        (post(event(1))[:-1].replace(b"content-length", b"expect: 100-continue\r\ncontent-length"), []),
+    ],
+)
+async def test_whoever_never_ends_a_request_is_let_go(begun: bytes, told: list[int]) -> None:
+    async with house(request_seconds=0.05) as here:
+        line = here.connect()
+        cast(Wire, line.wire).data_received(begun)
+        assert [answer.status for answer in await line.answers(len(told))] == told
+        await line.end()
+        cast(Wire, line.wire).connection_lost(None)
+        assert here.ledger.reader.size == 2
+
+
+async def test_whoever_is_answered_keeps_nobody_waiting() -> None:
+    """A subscriber says nothing for as long as it listens, and a client that is not read can't go on."""
+    async with house(request_seconds=0.05) as here:
+        listening, waiting = here.connect(), here.connect()
+        cast(Wire, listening.wire).data_received(asked("GET", "/api/stream"))
+        with here.ledger.writer.turn():  # nothing is committed meanwhile
+            cast(Wire, waiting.wire).data_received(post(event(1)) + post(event(2)) + b"GET /")
+            late = here.connect()
+            await late.end()  # so a patience is over
+            assert (listening.closed, waiting.closed, waiting.reading) == (False, False, False)
+        assert [answer.status for answer in await waiting.answers(2)] == [201, 201]
+        for line in (listening, waiting):
+            cast(Wire, line.wire).connection_lost(None)
 
 
 async def test_bodies_that_arrive_take_no_more_than_there_is_for_all() -> None:
