@@ -65,6 +65,7 @@ class Entrance(msgspec.Struct, frozen=True):
 
     def begin(self, joint: Joint) -> None:
         """Put an empty joint at this place."""
+        joint.first = self.seq
         joint.frontier, joint.last_hash, joint.recorded_at = self.frontier, self.last_hash, self.recorded_at
         joint.roots = {**self.roots, self.seq: self.frontier.root()}
         joint.streams = {OWN_STREAM: self.own} if self.streams is None else dict(self.streams)
@@ -92,7 +93,8 @@ class Entrance(msgspec.Struct, frozen=True):
             _tie(newest, self.seq),
             f"that an id or a cause from seq {self.seq} on agrees with entries before it rests on the source's word",
             f"counters of author keys that were live before seq {self.seq} begin with each key's first claim from there on",
-            f"kept heads below size {self.seq}, anchors, state commitments and stored indexes were not compared",
+            f"kept heads below size {self.seq}, anchors, state commitments and stored indexes were not compared, nor was the "
+            "number of ids, nor what is stored of streams and authors that were silent since",
         ]
         if self.streams is None:
             said.append(f"where streams stood before seq {self.seq} is unknown: heartbeats were not compared with them")

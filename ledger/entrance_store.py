@@ -11,12 +11,12 @@ from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import Store
 from decision_dna.ledger.streams import StreamHead
-from decision_dna.ledger.verification import Finding, Joint, Step
+from decision_dna.ledger.verification import Finding, Joint
 from decision_dna.schemas.errors import LedgerError
 
 
 class EnterableStore(StoreSource):
-    """As `StoreSource`, but the small families are left alone: they are of the whole log. Nodes come from the family `nodes`,
+    """As `StoreSource`; of the small families, what the entries from the place on say is compared. Nodes come from the family `nodes`,
     places from the indexes; both may be wrong, and are checked by who asks."""
 
     def __init__(self, store: Store, head: Locked) -> None:
@@ -38,10 +38,5 @@ class EnterableStore(StoreSource):
         return None
 
     def judge(self, joint: Joint) -> list[Finding]:
-        """The root that the lock says beside its checkpoint, and what lies past the lock."""
-        given, tail = joint.frontier.root(), self.tail()
-        findings = [] if tail is None else tail.segment.findings
-        if given == self.head.root:
-            return findings
-        said = f"the lock says root {self.head.root.hex()}, the entries give {given.hex()}"
-        return [*findings, Finding(Step.TREE, None, said)]
+        """As of a whole log, but for what only its earlier entries could say."""
+        return self._judge_from(joint.first, joint)

@@ -189,9 +189,10 @@ def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock
         batch.put("heads", layout.seq_key(locked.size), locked.note.encode())
         store.write(batch, durable=True)
         lock.advance(locked, sign_head(keys, authority, tip.size, tip.root))
-    if tip.size - start.size >= ACCOUNTED_EVENTS:  # so that the next start reads less
+    if tip.size - start.size >= ACCOUNTED_EVENTS:
+        # So that the next start reads less. About the head that was locked before: who reads beside us may know no newer one.
         batch = store.batch()
-        batch.put("meta", layout.ACCOUNTED_KEY, sign_accounted(keys, authority, lock.read(), seqs))
+        batch.put("meta", layout.ACCOUNTED_KEY, sign_accounted(keys, authority, locked, seqs))
         store.write(batch, durable=True)
     reader = LogReader(store, lambda: writer.head)
     writer = Writer(store, lock, reader, keys, clock, Tip(frontier, tip.last_hash, tip.recorded_at), authority, seqs)

@@ -202,8 +202,11 @@ class StoreSource:
 
     def judge(self, joint: Joint) -> list[Finding]:
         """The small families, and the root that the lock says beside its checkpoint."""
+        return self._judge_from(0, joint)
+
+    def _judge_from(self, first: int, joint: Joint) -> list[Finding]:
         tail = self.tail()
-        given, findings = joint.frontier.root(), check_stored(self.store, joint, tail)
+        given, findings = joint.frontier.root(), check_stored(self.store, joint, tail, first)
         if tail is not None:
             findings += tail.segment.findings
         if given != self.head.root:

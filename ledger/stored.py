@@ -25,11 +25,36 @@ class Tail(msgspec.Struct, frozen=True):
     last_hash: bytes
 
 
-def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]:
+def check_stored(store: Store, joint: Joint, tail: Tail | None, first: int = 0) -> list[Finding]:
     """Every difference between the small families and what the log gives, each in the step that it belongs to.
 
-    They are as new as the last write, so a tail past the lock counts with them.
+    They are as new as the last write, so a tail past the lock counts with them. Of a log that was walked from entry `first`
+    on, what those entries say: `ids`, kept heads before it, and rows of streams and authors that were silent are left alone.
     """
+    streams, authors, meta, size = _with_tail(joint, tail)
+    said = store.get("meta", layout.ACCOUNTED_KEY)
+    if said is not None:
+        meta[layout.ACCOUNTED_KEY] = said  # judged by itself: it is as old as it says
+    whole = first == 0
+    return [
+        *_compare(store, "meta", meta, Step.TREE),
+        *_judge_accounted(said, joint, first),
+        *_compare(store, "streams", streams, Step.STREAMS, others=not whole),
+        *_compare(store, "authors", authors, Step.ATTESTATIONS, others=not whole),
+        *(_count(store, "ids", size, Step.ENCODING) if whole else ()),
+        *_count(store, "nodes", sum(size >> height for height in range(8, 64, 8)), Step.TREE),
+        *_high_nodes(store, size),
+        *_stray(store, "heads", first, joint.size + (tail is not None), Step.CHECKPOINTS),
+        *_outside(store, "entries", size, Step.ENCODING),
+        *_outside(store, "payloads", size, Step.PAYLOADS),
+    ]
+
+
+Rows = dict[bytes, bytes]
+
+
+def _with_tail(joint: Joint, tail: Tail | None) -> tuple[Rows, Rows, Rows, int]:
+    """The rows of `streams`, `authors` and `meta` after the last write, and its size."""
     heads, authors = dict(joint.streams), dict(joint.authors)
     frontier, last_hash, recorded_at = joint.frontier, joint.last_hash, joint.recorded_at
     changes = [met.seq for met in joint.authority]
@@ -39,30 +64,20 @@ def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]
         changes += [met.seq for met in tail.segment.authority]
         frontier = merkle.extend(frontier, tail.leaves)
         last_hash, recorded_at = tail.last_hash, max(recorded_at, tail.segment.last_recorded_at)
-    size = frontier.size
-    tip = layout.TipRecord(joint.origin, size, frontier.root(), last_hash, recorded_at)
-    meta = {layout.TIP_KEY: codec.encode(tip), layout.AUTHORITY_KEY: codec.encode(changes)}
-    said = store.get("meta", layout.ACCOUNTED_KEY)
-    if said is not None:
-        meta[layout.ACCOUNTED_KEY] = said  # judged by itself: it is as old as it says
-    streams = {name.encode(): codec.encode(head) for name, head in heads.items()}
-    counters = {key: codec.encode(counter) for key, counter in authors.items()}
-    return [
-        *_compare(store, "meta", meta, Step.TREE),
-        *_judge_accounted(said, joint),
-        *_compare(store, "streams", streams, Step.STREAMS),
-        *_compare(store, "authors", counters, Step.ATTESTATIONS),
-        *_count(store, "ids", size, Step.ENCODING),
-        *_count(store, "nodes", sum(size >> height for height in range(8, 64, 8)), Step.TREE),
-        *_high_nodes(store, size),
-        *_stray(store, "heads", 0, joint.size + (tail is not None), Step.CHECKPOINTS),
-        *_outside(store, "entries", size, Step.ENCODING),
-        *_outside(store, "payloads", size, Step.PAYLOADS),
-    ]
+    tip = layout.TipRecord(joint.origin, frontier.size, frontier.root(), last_hash, recorded_at)
+    return (
+        {name.encode(): codec.encode(head) for name, head in heads.items()},
+        {key: codec.encode(counter) for key, counter in authors.items()},
+        {layout.TIP_KEY: codec.encode(tip), layout.AUTHORITY_KEY: codec.encode(changes)},
+        frontier.size,
+    )
 
 
-def _judge_accounted(row: bytes | None, joint: Joint) -> Iterator[Finding]:
-    """What is said of which entries change keys and policy is of a head that was kept, true, and signed by that head's newest key."""
+def _judge_accounted(row: bytes | None, joint: Joint, first: int) -> Iterator[Finding]:
+    """What is said of which entries change keys and policy is of a head that was kept, true, and signed by that head's newest key.
+
+    Before `first` no root is known but those that were asked for.
+    """
     if row is None:
         return
     try:
@@ -70,7 +85,8 @@ def _judge_accounted(row: bytes | None, joint: Joint) -> Iterator[Finding]:
     except LedgerError as error:
         yield Finding(Step.ATTESTATIONS, None, f"meta/accounted: {error}")
         return
-    given = joint.origin, joint.roots.get(said.size), tuple(met.seq for met in joint.authority if met.seq < said.size)
+    root = joint.roots.get(said.size, said.root if said.size < first else None)
+    given = joint.origin, root, tuple(met.seq for met in joint.authority if met.seq < said.size)
     signers = joint.schedule[-1][1].log_keys_at(said.size)[-1:] if joint.schedule else []
     if (said.origin, said.root, said.seqs) != given:
         yield Finding(Step.ATTESTATIONS, None, f"meta/accounted says {said}, the log gives {given}")
@@ -97,8 +113,9 @@ def _outside(store: Store, family: str, size: int, step: Step) -> Iterator[Findi
             yield Finding(step, None, f"the last run of {family} ends at {end}, the log at {size}")
 
 
-def _compare(store: Store, family: str, expected: dict[bytes, bytes], step: Step) -> Iterator[Finding]:
-    stored = dict(store.scan(family))
+def _compare(store: Store, family: str, expected: Rows, step: Step, *, others: bool = False) -> Iterator[Finding]:
+    """The rows that a family has and should have. `others`: it may have more."""
+    stored = dict(zip(expected, store.get_many(family, list(expected)), strict=True) if others else store.scan(family))
     for key in sorted({*stored, *expected}):
         have, want = stored.get(key), expected.get(key)
         if have != want:

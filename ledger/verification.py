@@ -358,13 +358,14 @@ class SegmentCheck:
 
     def _job(self, seq: int, entry: Entry, claim: Claim) -> SignatureJob | None:
         """As `signature_job`, which under one authority depends on these three alone, but for the ledger's own entries."""
+        if claim.source == "ledger" or entry.stream != claims.stream_of(claim.type, claim.source):
+            return signature_job(self.authority if seq else None, entry, claim)
         place = (entry.stream, entry.attestation, entry.key_id)
         if place in self._judged:
             key = self._judged[place]
             return None if key is None else signed_by(key, entry)
         job = signature_job(self.authority if seq else None, entry, claim)
-        if claim.source != "ledger" and entry.stream == claims.stream_of(claim.type, claim.source):
-            self._judged[place] = None if job is None else job[0]
+        self._judged[place] = None if job is None else job[0]
         return job
 
     def _learn(self, entry: Entry, claim: Claim) -> None:
@@ -463,6 +464,7 @@ class Joint:
         self.origin, self.schedule = origin, schedule
         self.findings: list[Finding] = []
         self.found: Counter[int] = Counter()
+        self.first = 0
         self.frontier = merkle.Frontier()
         self.roots: dict[int, bytes] = {0: merkle.EMPTY_ROOT}
         self.streams: dict[str, StreamHead] = {}

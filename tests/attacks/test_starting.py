@@ -385,6 +385,16 @@ def test_a_start_that_read_for_long_makes_a_statement(long: Long) -> None:
     assert (said_in(lost).size, said_in(lost).root, said_in(lost).seqs) == (head.size, head.root, (0,))
 
 
+def test_a_statement_of_a_start_is_about_a_head_that_readers_know(long: Long) -> None:
+    """Whoever read the lock just before it was moved over the tail verifies what was locked then."""
+    ledger, store, clock, before = long
+    lost, lock = store.kill(), MemoryLock(before)
+    put(lost, "meta", layout.ACCOUNTED_KEY, None)
+    resume(None, lost, lock, keyring(), clock)
+    assert (said_in(lost).size, lock.read().size) == (before.size, ledger.reader.size)
+    assert verify(StoreSource(lost, before), ledger.vkey).findings == []
+
+
 def test_nodes_that_join_to_the_same_bytes_are_not_the_same_nodes(long: Long) -> None:
     ledger, store, clock, _ = long
     bent, keys = store.kill(), [layout.node_key(16, 0), layout.node_key(8, 256)]

@@ -71,6 +71,22 @@ def test_a_cause_is_no_event_because_the_id_index_says_so(tmp_path: Path) -> Non
     assert not verify_folder(tmp_path / "lie", vkey_of(path)).holds
 
 
+def test_an_entry_that_claims_another_stream_is_judged_by_its_own(tmp_path: Path) -> None:
+    """What was found of a stream's signatures goes for the entries of that stream alone."""
+    path = honest(tmp_path / "d")
+    copy = Copy(path)
+    plain = copy.first(lambda row: row.entry.stream == "x/raw")
+    at = next(at for at, row in enumerate(copy.rows) if at > plain and row.entry.attestation == "notary")
+    copy.rows[at].entry = msgspec.structs.replace(
+        copy.rows[at].entry, attestation="none", principal="", key_id=b"", signature=b"", stream="x/raw"
+    )
+    copy.relink(at)
+    copy.sign_heads()
+    copy.write(path, tmp_path / "lie")
+    report = verify_folder(tmp_path / "lie", vkey_of(path))
+    assert {1, 4} <= {finding.step for finding in report.findings if finding.seq == at}
+
+
 def test_a_true_checkpoint_over_invented_entries_pins_nothing(tmp_path: Path) -> None:
     """A stranger's log whose genesis names the victim's log key, under a head that the victim signed over other entries."""
     path = honest(tmp_path / "d")

@@ -237,6 +237,45 @@ def test_a_head_from_before_shows_a_lie_under_it(lie: str, least: int, honest: P
     assert "history was rewritten" in str(said.json["findings"])
 
 
+def put(store: RocksStore, family: str, key: bytes, value: bytes | None) -> None:
+    batch = store.batch()
+    if value is None:
+        batch.delete(family, key)
+    else:
+        batch.put(family, key, value)
+    store.write(batch, durable=True)
+
+
+def moved(store: RocksStore, family: str, key: bytes) -> None:
+    put(store, family, key, (store.get(family, key) or b"")[:-1] + b"\x07")
+
+
+STORED: dict[str, tuple[Callable[[RocksStore], None], set[int]]] = {
+    "another tip": (lambda store: moved(store, "meta", layout.TIP_KEY), {6}),
+    "other entries that change keys": (lambda store: put(store, "meta", layout.AUTHORITY_KEY, b"\x91\x00"), {6}),
+    "a statement about them that nobody signed": (lambda store: moved(store, "meta", layout.ACCOUNTED_KEY), {4}),
+    "a row that nobody knows": (lambda store: put(store, "meta", b"more", b""), {6}),
+    "a stream that stands elsewhere": (lambda store: moved(store, "streams", b"x/raw"), {3}),
+    "a stream without its row": (lambda store: put(store, "streams", b"x/raw", None), {3}),
+    "a kept head past the end": (lambda store: put(store, "heads", layout.seq_key(10**6), b""), {7}),
+    "a node past the end": (lambda store: put(store, "nodes", layout.node_key(8, 77), bytes(32)), {6}),
+    "an entry past the end": (lambda store: put(store, "entries", layout.seq_key(10**6), b"\x91\xc4\x00"), {1}),
+    "an entry before the beginning": (lambda store: put(store, "entries", b"\x00", b"\x91\xc4\x00"), {1}),
+    "a payload past the end": (lambda store: put(store, "payloads", layout.seq_key(10**6), b"\x91\xc0"), {5}),
+}
+"""What is stored beside the entries from the place on, and the step that names it."""
+
+
+@pytest.mark.parametrize("what", STORED)
+def test_what_is_stored_beside_the_entries_is_compared(what: str, honest: Path, tmp_path: Path) -> None:
+    lie, steps = STORED[what]
+    Copy(honest).write(honest, tmp_path / "lie")
+    with RocksStore.open(str(tmp_path / "lie" / "db"), create=False) as store:
+        lie(store)
+    said = verify(tmp_path / "lie", vkey_of(honest))
+    assert (said.code, failed_steps(said)) == (1, steps), said.json["findings"]
+
+
 def bend(path: Path, copy: Path, at: int) -> None:
     """A copy with one byte of an entry changed on disk; nothing else is made to fit."""
     Copy(path).write(path, copy)
