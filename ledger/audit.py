@@ -128,10 +128,8 @@ def do_work(source: Source, work: Work) -> Segment:
         end = min(at + PIECE_EVENTS, work.end)
         rows, wrong = source.rows(at, end)
         findings += wrong
-        for seq, (raw, payload) in enumerate(rows[: end - at], at):
-            check.add(seq, raw, payload)
-        for seq in range(at + len(rows), end):  # named in `wrong`; empty entries keep the tree's places
-            check.add(seq, b"", None)
+        lost = end - at - len(rows)  # named in `wrong`; empty entries keep the tree's places
+        check.add(at, [*rows[: end - at], *[(b"", None)] * lost])
     segment = check.finish(work.sizes)
     segment.findings += findings
     segment.count_findings()

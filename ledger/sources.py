@@ -24,6 +24,7 @@ from decision_dna.ledger.verification import (
     AuthorityEntry,
     Finding,
     Joint,
+    Row,
     Segment,
     SegmentCheck,
     Step,
@@ -34,7 +35,7 @@ from decision_dna.schemas.claims import decode_entry
 from decision_dna.schemas.codec import decode_json
 from decision_dna.schemas.errors import LedgerError, Malformed, ProofRejected
 
-Rows = list[tuple[bytes, StoredPayload]]
+Rows = list[Row]
 IDS_AT_ONCE = 4096
 
 
@@ -231,8 +232,7 @@ class StoreSource:
         rows, findings = whole.rows(self.size, min(tip.size, self.size + SEGMENT_EVENTS))
         schedule = fold_schedule(whole.authority_hint())
         check = SegmentCheck(self.origin, self.size, schedule, payloads_known=True, note_types=frozenset())
-        for seq, (raw, payload) in enumerate(rows, self.size):
-            check.add(seq, raw, payload)
+        check.add(self.size, rows)
         segment = check.segment
         segment.end = self.size + len(rows)
         segment.findings += findings

@@ -11,9 +11,10 @@ starting point or leaves to the join:
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from hashlib import sha256
+from sys import maxsize
 
 import msgspec
 
@@ -33,7 +34,7 @@ from decision_dna.ledger.notes import Vkey, open_checkpoint
 from decision_dna.ledger.signatures import is_signed
 from decision_dna.ledger.streams import StreamHead
 from decision_dna.schemas import claims, codec
-from decision_dna.schemas.claims import CLAIMS, ENTRIES, ZEROS, Claim, Entry, decode_claim, decode_entry
+from decision_dna.schemas.claims import CLAIMS, ENTRIES, VERSION, ZEROS, Claim, Entry, decode_claim, decode_entry
 from decision_dna.schemas.errors import BadInput, LedgerError, ProofRejected
 from decision_dna.schemas.ledgering import AUTHORITY_TYPES, Erasure, Heartbeat
 from decision_dna.schemas.payloads import PAYLOAD_BYTES_MAX, is_open
@@ -42,6 +43,10 @@ SEGMENT_HEIGHT = 16
 SEGMENT_EVENTS = 1 << SEGMENT_HEIGHT
 FINDINGS_KEPT = 50
 NO_SALT = bytes(16)
+UNSIGNED = ("none", "", b"", b"", b"")
+"""How an entry ends that nobody signed: attestation, principal, key_id, signature, and no open payload."""
+UNCOUNTED = (0, ZEROS)
+"""author_seq and author_prev of a claim that no author signed."""
 
 
 class Step(IntEnum):
@@ -70,6 +75,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 StoredPayload = bytes | None
 """salt ‖ payload bytes, or nothing."""
+Row = tuple[bytes, StoredPayload]
+"""An entry's bytes, with its payload."""
 
 
 class AuthorityEntry(msgspec.Struct, frozen=True):
@@ -193,57 +200,66 @@ class SegmentCheck:
         if found[step] <= FINDINGS_KEPT:
             self.segment.findings.append(Finding(step, seq, text))
 
-    def add(self, seq: int, raw: bytes, payload: StoredPayload) -> None:
-        """One entry with its payload, in its place."""
-        if self.schedule and self.schedule[0][0] <= seq:
-            self.authority = self.schedule.pop(0)[1]
-            self._judged.clear()
-            self._plain.clear()
-        digest = self._entry_hash(raw)
-        self.leaves.append(sha256(b"\x00" + raw).digest())
-        if not (self.quick and self._take(seq, raw, payload, digest)):
+    def add(self, first: int, rows: Iterable[Row]) -> None:
+        """Entries with their payloads, in their places from `first` on."""
+        numbered = enumerate(rows, first)
+        for seq, (raw, payload) in self._left(numbered) if self.quick else numbered:
+            if self.schedule and self.schedule[0][0] <= seq:
+                self.authority = self.schedule.pop(0)[1]
+                self._judged.clear()
+                self._plain.clear()
+            digest = self._entry_hash(raw)
+            self.leaves.append(sha256(b"\x00" + raw).digest())
             self._judge(seq, raw, payload, digest)
-        self.prev = digest
+            self.prev = digest
 
-    def _take(self, seq: int, raw: bytes, payload: StoredPayload, digest: bytes) -> bool:
-        """Take in an unsigned entry of which nothing is to be said. False: nothing was done, `_judge` is to look at it.
+    def _left(self, numbered: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+        """Take in the unsigned entries of which nothing is to be said; what is left is given out, for `_judge` to look at.
 
         The hot path of logs without signatures: the very conditions of `_judge`, without its words (a test compares the two).
         """
-        segment, span = self.segment, None
-        try:
-            entry = ENTRIES.decode(raw)
-            claim = CLAIMS.decode(entry.claim)
-            span, types = segment.streams.get(entry.stream), self._plain.get(entry.stream)
+        segment, decode_entry, decode_claim, encode = self.segment, ENTRIES.decode, CLAIMS.decode, codec.encode
+        entry_hash, span_of, sources_of = self._entry_hash, segment.streams.get, self._plain.get
+        turn = self._turn()
+        for seq, (raw, payload) in numbered:
+            try:
+                entry = decode_entry(raw)
+                claim = decode_claim(entry.claim)
+            except codec.NOT_DECODED:
+                yield seq, (raw, payload)
+                continue
+            stream, recorded_at, type_, source = entry.stream, entry.recorded_at, claim.type, claim.source
+            span, sources, causes = span_of(stream), sources_of(stream), claim.causes
+            if span is None or sources is None or sources.get(type_) != source or seq >= turn:
+                yield seq, (raw, payload)
+                turn = self._turn()
+                continue
+            # An entry and a claim are arrays: of what is not theirs to say, each field is known.
+            place = (VERSION, seq, self.prev, stream, span.next_seq, span.head, recorded_at, entry.claim, *UNSIGNED)
+            said = (VERSION, self.origin, claim.id, type_, claim.schema, source, claim.subject, claim.occurred_at)
             if (
-                span is None
-                or types is None
-                or types.get(claim.type) != claim.source
-                or claim.origin != self.origin
-                or entry.prev != self.prev
-                or entry.seq != seq
-                or entry.stream_seq != span.next_seq
-                or entry.stream_prev != span.head
-                or entry.recorded_at < segment.last_recorded_at
-                or (entry.principal or entry.key_id or entry.signature or entry.open)
-                or entry.attestation != "none"
-                or not entry.version == claim.version == claims.VERSION
-                or (claim.author_seq or claim.author_prev != ZEROS or len(claim.causes) > 1)
-                or codec.encode(entry) != raw
-                or codec.encode(claim) != entry.claim
+                encode(place) != raw
+                or encode((*said, causes, claim.trace, *UNCOUNTED, claim.payload_commitment)) != entry.claim
+                or recorded_at < segment.last_recorded_at
+                or len(causes) > 1
+                or not self._is_timely(entry, claim)
+                or not _is_plain(claim)
+                or not self._is_committed(claim, payload)
             ):
-                return False
-        except codec.NOT_DECODED:
-            return False
-        if not self._is_timely(entry, claim) or not _is_plain(claim) or not self._is_committed(claim, payload):
-            return False
-        span.next_seq, span.head = span.next_seq + 1, digest
-        segment.last_recorded_at = entry.recorded_at
-        segment.attestations["none"] += 1
-        segment.ids.append((seq, claim.id, claim.source))
-        if claim.causes:
-            segment.causes.append((seq, claim.causes[0]))
-        return True
+                yield seq, (raw, payload)
+                continue
+            self.prev = span.head = entry_hash(raw)
+            self.leaves.append(sha256(b"\x00" + raw).digest())
+            span.next_seq += 1
+            segment.last_recorded_at = recorded_at
+            segment.attestations["none"] += 1
+            segment.ids.append((seq, claim.id, source))
+            if causes:
+                segment.causes.append((seq, causes[0]))
+
+    def _turn(self) -> int:
+        """The next seq at which keys or policy are others."""
+        return self.schedule[0][0] if self.schedule else maxsize
 
     def _is_timely(self, entry: Entry, claim: Claim) -> bool:
         if entry.recorded_at != self._recorded_at:  # one commit has one time
