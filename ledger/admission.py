@@ -17,6 +17,7 @@ from decision_dna.ledger.signatures import is_signed
 from decision_dna.schemas import claims
 from decision_dna.schemas.claims import ENTRY_BYTES_MAX, RANK, VERSION, ZEROS, Attestation, Entry
 from decision_dna.schemas.errors import Conflict, IdConflict, LedgerError, Malformed, Refused, StreamMoved, TooLarge
+from decision_dna.schemas.texts import id_text
 
 
 class Duplicate(msgspec.Struct, frozen=True, gc=False):
@@ -124,7 +125,9 @@ class Admission:
         at = self._by_key.get(row.key)
         if at is not None:
             if not says_the_same(row, self.rows[at]):
-                raise IdConflict(f"id {row.id.hex()} of {row.source} stands earlier in this batch with other content")
+                raise IdConflict(
+                    f"id {id_text(row.id)} of {row.source} stands earlier in this batch with other content"
+                )
             return at
         seq = self._known.find(row.key)
         if seq is None:
@@ -147,7 +150,7 @@ class Admission:
             self._look()
         for cause in row.causes:
             if not self._ids[cause] and not self._known.has_id(cause):
-                raise Malformed(f"cause {cause.hex()} is no earlier event")
+                raise Malformed(f"cause {id_text(cause)} is no earlier event")
         if row.expected_stream_seq is not None:
             self._check_position(row, row.expected_stream_seq)
         if row.attestation == "author":

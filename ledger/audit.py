@@ -32,6 +32,7 @@ from decision_dna.schemas.claims import AHEAD_NS_MAX, decode_claim, decode_entry
 from decision_dna.schemas.errors import LedgerError, ProofRejected
 from decision_dna.schemas.ledgering import Policy
 from decision_dna.schemas.payloads import kind_of
+from decision_dna.schemas.texts import id_text
 
 WALKS_MAX = 4
 PIECE_EVENTS = 2048
@@ -268,12 +269,12 @@ class _Ids:
             earlier = self._places.setdefault((event_id, source), seq)
             self._first.setdefault(event_id, seq)
             if earlier != seq:
-                joint.find(Step.ENCODING, seq, f"id {event_id.hex()} of {source} stands at {earlier} already")
+                joint.find(Step.ENCODING, seq, f"id {id_text(event_id)} of {source} stands at {earlier} already")
         for seq, cause in segment.causes:
             if cause not in self._first and self._walked_from:
                 continue  # it may stand before; `Entrance.unverified` says that nobody looked
             if self._first.get(cause, seq) >= seq:
-                joint.find(Step.ENCODING, seq, f"its cause {cause.hex()} is no earlier event")
+                joint.find(Step.ENCODING, seq, f"its cause {id_text(cause)} is no earlier event")
 
 
 def _targets(source: Source, seqs: list[int]) -> Iterator[tuple[int, tuple[bytes, str]]]:

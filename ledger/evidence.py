@@ -37,6 +37,7 @@ from decision_dna.schemas.evidence import (
 )
 from decision_dna.schemas.ledgering import GENESIS, HEARTBEAT, KEY, POLICY, Heartbeat
 from decision_dna.schemas.payloads import is_open
+from decision_dna.schemas.texts import time_text
 
 _ROLES: tuple[Role, ...] = ("genesis", "key", "policy", "heartbeat_before", "event", "heartbeat_after")
 _TYPE_OF_ROLE: dict[str, str] = {
@@ -519,11 +520,13 @@ class _Check:
             )
         if report.kind == "run" and self.evidence.run is not None:
             run = self.evidence.run
+            after = f" after {time_text(run.from_ns)}" if run.from_ns else ""
             report.facts.append(
-                f"these {len(run.entries)} entries are all of {run.stream} after {run.from_ns} up to {run.to_ns}"
+                f"these {len(run.entries)} entries are all of {run.stream}{after} up to {time_text(run.to_ns)}"
             )
         if report.kind == "absence" and self.evidence.run is not None:
-            report.facts.append(f"the log has no stream {self.evidence.run.stream} up to {self.evidence.run.to_ns}")
+            run = self.evidence.run
+            report.facts.append(f"the log has no stream {run.stream} up to {time_text(run.to_ns)}")
         if self.evidence.anchor is not None:
             report.anchor = self.evidence.anchor
             report.relies_on.append(ANCHOR_NOT_CHECKED)

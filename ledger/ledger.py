@@ -48,6 +48,7 @@ from decision_dna.schemas.ledgering import (
     Heartbeat,
 )
 from decision_dna.schemas.payloads import Payload, is_open
+from decision_dna.schemas.texts import id_text
 
 AHEAD = 3
 """Requests that workers prepare before the writer needs them."""
@@ -159,11 +160,11 @@ class Ledger:
             if job is None or not is_signed(*job):
                 raise Refused(f"{claim.type}: the signature does not verify")
             if self.reader.seq_of_id(claim.id, claim.source) is not None:
-                raise Conflict(f"id {claim.id.hex()} of ledger stands already")
+                raise Conflict(f"id {id_text(claim.id)} of ledger stands already")
             check_times(claim.occurred_at, claim.id, entry.recorded_at)
             for cause in claim.causes:
                 if self.reader.seq_of_id(cause) is None:
-                    raise Malformed(f"cause {cause.hex()} is no earlier event")
+                    raise Malformed(f"cause {id_text(cause)} is no earlier event")
             after = authority_after(self.writer.authority, entry, claim)
             changed = after if after is not self.writer.authority else None
             if after is not None and changed is not None:

@@ -34,6 +34,7 @@ from decision_dna.ledger.verification import (
 from decision_dna.schemas.claims import decode_entry
 from decision_dna.schemas.codec import decode_json
 from decision_dna.schemas.errors import LedgerError, Malformed, ProofRejected
+from decision_dna.schemas.texts import id_text
 
 Rows = list[Row]
 IDS_AT_ONCE = 4096
@@ -166,7 +167,7 @@ class StoreSource:
                 continue  # as for nearly all: it lies close before
             first = earliest[cause] if cause in earliest else earliest.setdefault(cause, self._reader.seq_of_id(cause))
             if first is None or first >= seq:
-                add(Finding(Step.ENCODING, seq, f"its cause {cause.hex()} is no earlier event"))
+                add(Finding(Step.ENCODING, seq, f"its cause {id_text(cause)} is no earlier event"))
         nodes = list(segment.tile_nodes.items())
         stored = self.store.get_many("nodes", [layout.node_key(*node) for node, _ in nodes])
         for (node, value), found in zip(nodes, stored, strict=True):

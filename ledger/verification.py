@@ -38,6 +38,7 @@ from decision_dna.schemas.claims import CLAIMS, ENTRIES, VERSION, ZEROS, Claim, 
 from decision_dna.schemas.errors import BadInput, LedgerError, ProofRejected
 from decision_dna.schemas.ledgering import AUTHORITY_TYPES, Erasure, Heartbeat
 from decision_dna.schemas.payloads import PAYLOAD_BYTES_MAX, is_open
+from decision_dna.schemas.texts import id_text, time_text
 
 SEGMENT_HEIGHT = 16
 SEGMENT_EVENTS = 1 << SEGMENT_HEIGHT
@@ -292,7 +293,7 @@ class SegmentCheck:
                 self.find(
                     Step.ENCODING,
                     seq,
-                    f"recorded_at {entry.recorded_at} lies before the last, {segment.last_recorded_at}",
+                    f"recorded_at {time_text(entry.recorded_at)} lies before the last, {time_text(segment.last_recorded_at)}",
                 )
         segment.last_recorded_at = max(segment.last_recorded_at, entry.recorded_at)
         if entry.seq != seq:
@@ -525,7 +526,7 @@ class Joint:
             self.find(
                 Step.ENCODING,
                 segment.start,
-                f"recorded_at {segment.first_recorded_at} lies before the last, {self.recorded_at}",
+                f"recorded_at {time_text(segment.first_recorded_at)} lies before the last, {time_text(self.recorded_at)}",
             )
         self._join_streams(segment)
         self._join_authors(segment)
@@ -612,7 +613,7 @@ class Joint:
                 self.find(
                     Step.PAYLOADS,
                     seq,
-                    f"the erasure names event {target} with id {event_id.hex()}, its id is {found[0].hex()}",
+                    f"the erasure names event {target} with id {id_text(event_id)}, its id is {id_text(found[0])}",
                 )
             elif is_open(found[1]):
                 self.find(Step.PAYLOADS, seq, f"the erasure names event {target}, whose payload is open")

@@ -40,6 +40,7 @@ from decision_dna.ledger.streams import StreamHead
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import BATCH_EVENTS_MAX, decode_claim
 from decision_dna.schemas.errors import Busy, IdConflict, InvariantBroken, LedgerError, Refused, TooLarge, Unavailable
+from decision_dna.schemas.texts import id_text
 
 QUEUE_EVENTS_MAX = 50_000
 AHEAD_EVENTS_MIN = 256
@@ -461,7 +462,7 @@ class KnownLog:
     def check_same(self, row: Prepared, seq: int) -> None:
         """Compare with what stands there; where its payload was erased, by the tag that was kept."""
         if not self._is_same(row, seq):
-            raise IdConflict(f"id {row.id.hex()} of {row.source} stands at seq {seq} with other content")
+            raise IdConflict(f"id {id_text(row.id)} of {row.source} stands at seq {seq} with other content")
 
     def _is_same(self, row: Prepared, seq: int) -> bool:
         if self._pending is not None and seq >= self._pending.first:

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from decision_dna.schemas import codec
 from decision_dna.schemas.errors import Malformed, TooLarge
+from decision_dna.schemas.texts import id_text, time_text
 
 VERSION = 1
 ENTRY_BYTES_MAX = 65_535
@@ -187,12 +188,13 @@ def check_plain_text(text: str, what: str, bytes_max: int) -> None:
         raise Malformed(f"{what} of more than {bytes_max} bytes")
 
 
+_LATE = "more than 60 s after it was recorded"
+
+
 def check_times(claim_occurred_at: int, event_id: bytes, recorded_at: int) -> None:
     """Raise Malformed where the claim's own times lie more than 60 s after `recorded_at`."""
     latest = recorded_at + AHEAD_NS_MAX
     if claim_occurred_at > latest:
-        raise Malformed(f"occurred_at {claim_occurred_at} is more than 60 s after it was recorded ({recorded_at})")
+        raise Malformed(f"occurred_at {time_text(claim_occurred_at)} is {_LATE} ({time_text(recorded_at)})")
     if id_time_ns(event_id) > latest:
-        raise Malformed(
-            f"the time in id {UUID(bytes=event_id)} is more than 60 s after it was recorded ({recorded_at})"
-        )
+        raise Malformed(f"the time in id {id_text(event_id)} is {_LATE} ({time_text(recorded_at)})")

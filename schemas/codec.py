@@ -63,30 +63,32 @@ def check_plain(value: Any, depth: int = DEPTH_MAX) -> None:
     """Raise Malformed unless the value has a canonical form: finite doubles, text keys, integers of 64 bits, no deeper than `DEPTH_MAX`."""
     if depth < 0:
         raise Malformed(f"nested deeper than {DEPTH_MAX}")
-    match value:
-        case str():
-            check_text(value)
-        case int() if not isinstance(value, bool):
-            if not -(2**63) <= value < 2**64:
-                raise Malformed("an integer of more than 64 bits")
-        case float():
-            if not math.isfinite(value):
-                raise Malformed("a double that is not finite")
-        case list():
-            for item in value:
-                check_plain(item, depth - 1)
-        case dict():
-            for key, item in value.items():
-                if not isinstance(key, str):
-                    raise Malformed("a map key that is not text")
-                check_text(key)
-                check_plain(item, depth - 1)
-        case _ if value is not None and not isinstance(value, bool | bytes):
-            raise Malformed(f"a {type(value).__name__} has no canonical form")
+    kind = type(value)
+    if kind is str:
+        check_text(value)
+    elif kind is int:
+        if not -(2**63) <= value < 2**64:
+            raise Malformed("an integer of more than 64 bits")
+    elif kind is float:
+        if not math.isfinite(value):
+            raise Malformed("a double that is not finite")
+    elif kind is list:
+        for item in value:
+            check_plain(item, depth - 1)
+    elif kind is dict:
+        for key, item in value.items():
+            if type(key) is not str:
+                raise Malformed("a map key that is not text")
+            check_text(key)
+            check_plain(item, depth - 1)
+    elif value is not None and kind is not bool and kind is not bytes:
+        raise Malformed(f"a {kind.__name__} has no canonical form")
 
 
 def check_text(text: str) -> None:
     """Raise Malformed for a text with lone surrogates, which UTF-8 cannot hold."""
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError:

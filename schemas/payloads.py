@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from decision_dna.schemas import codec
+from decision_dna.schemas import codec, doubled
 from decision_dna.schemas.errors import InvariantBroken, Malformed, TooLarge, UnknownType
 
 PAYLOAD_BYTES_MAX = 262_144
@@ -44,6 +44,7 @@ class PayloadKind:
 _kinds: dict[tuple[str, int], PayloadKind] = {}
 _newest: dict[str, int] = {}
 _upcasters: dict[tuple[str, int], Upcaster] = {}
+_foreign = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def payload_type(name: str, *, schema: int) -> Callable[[P], P]:
@@ -118,21 +119,28 @@ def _unknown(type_name: str, schema: int) -> UnknownType:
 
 def payload_from_json(type_name: str, schema: int, text: bytes) -> bytes:
     """Canonical payload bytes of a JSON object, checked against its type. Raises Malformed, TooLarge, UnknownType."""
+    data, keys = counted_payload(type_name, schema, text)
+    doubled.check_json(text, keys)
+    return data
+
+
+def counted_payload(type_name: str, schema: int, text: bytes) -> tuple[bytes, int]:
+    """As `payload_from_json`, and how many keys it has: whether one stands twice in the text is left to the caller."""
     kind = _kinds.get((type_name, schema))
     try:
         if kind is not None:
-            data = codec.encode(kind.from_json.decode(text))
+            value: Any = kind.from_json.decode(text)
         elif is_foreign(type_name):
-            foreign = msgspec.json.decode(text, type=dict[str, Any])
-            codec.check_plain(foreign)
-            data = codec.encode(foreign)
+            value = _foreign(text)
+            codec.check_plain(value)
         else:
             raise _unknown(type_name, schema)
+        data = codec.encode(value)
     except codec.NOT_DECODED as error:
         raise Malformed(f"payload of {type_name}: {error}") from None
     if len(data) > PAYLOAD_BYTES_MAX:
         raise TooLarge(f"payload of {len(data)} bytes, at most {PAYLOAD_BYTES_MAX}")
-    return data
+    return data, doubled.keys_in(value)
 
 
 def check_payload(type_name: str, schema: int, data: bytes) -> None:

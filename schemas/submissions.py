@@ -4,8 +4,8 @@
     {"claim": base64, "salt": hex, "signature": hex, "key_id": hex, "payload": {…}}           its author made and signed it
 
 In MessagePack the same fields hold bytes as bytes, `occurred_at` as integer ns, and `payload` as a map in any encoding:
-it is written again in the one encoding. A body of several submissions keeps its order, and a bad one is an error at its
-own place.
+it is written again in the one encoding. In either, a key that stands twice in one object is refused. A body of several
+submissions keeps its order, and a bad one is an error at its own place.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,15 +15,15 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from decision_dna.schemas import codec
+from decision_dna.schemas import codec, doubled
 from decision_dna.schemas.claims import BATCH_EVENTS_MAX, Natural, decode_claim
 from decision_dna.schemas.errors import BadInput, Malformed, TooLarge
 from decision_dna.schemas.payloads import (
     PAYLOAD_BYTES_MAX,
+    counted_payload,
     is_foreign,
     kind_of,
     newest_schema,
-    payload_from_json,
 )
 from decision_dna.schemas.texts import base64_bytes, hex_bytes, time_ns
 
@@ -114,6 +114,7 @@ class _Packed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False)
     key_id: Annotated[bytes, Meta(min_length=8, max_length=8)] | None = None
 
 
+_FIELDS_COUNT = len(_Json.__struct_fields__)
 _json = msgspec.json.Decoder(_Json).decode
 _packed = msgspec.msgpack.Decoder(_Packed).decode
 _json_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -168,13 +169,15 @@ def decode_json(data: bytes | msgspec.Raw) -> Submission | SignedSubmission:
     except _UNREADABLE as error:
         raise Malformed(f"not a submission: {error}") from None
     if wire.claim is not None or wire.type is None or wire.source is None:
-        return _signed_json(wire)
+        return _signed_json(wire, bytes(data))
     schema = wire.schema or newest_schema(wire.type)
+    payload, keys = counted_payload(wire.type, schema, bytes(wire.payload))
+    doubled.check_json(bytes(data), keys + _keys_of(wire))
     return Submission(
         wire.type,
         schema,
         wire.source,
-        payload_from_json(wire.type, schema, bytes(wire.payload)),
+        payload,
         None if wire.id is None else wire.id.bytes,
         wire.subject or "",
         None if wire.occurred_at is None else time_ns(wire.occurred_at),
@@ -191,7 +194,8 @@ def decode_msgpack(data: bytes | msgspec.Raw) -> Submission | SignedSubmission:
     except _UNREADABLE as error:
         raise Malformed(f"not a submission: {error}") from None
     if wire.claim is not None or wire.type is None or wire.source is None:
-        return _signed_msgpack(wire)
+        return _signed_msgpack(wire, bytes(data))
+    doubled.check_msgpack_map(bytes(data), _keys_of(wire))
     schema = wire.schema or newest_schema(wire.type)
     return Submission(
         wire.type,
@@ -207,6 +211,11 @@ def decode_msgpack(data: bytes | msgspec.Raw) -> Submission | SignedSubmission:
     )
 
 
+def _keys_of(wire: _Json | _Packed) -> int:
+    """Fields that were given (one that is null counts as not given: then keys are looked at one by one)."""
+    return _FIELDS_COUNT - msgspec.structs.astuple(wire).count(None)
+
+
 def payload_from_msgpack(type_name: str, schema: int, data: bytes) -> bytes:
     """Canonical payload bytes of a MessagePack map in any encoding, checked against its type. Raises Malformed, TooLarge, UnknownType."""
     try:
@@ -220,29 +229,34 @@ def payload_from_msgpack(type_name: str, schema: int, data: bytes) -> bytes:
         raise Malformed(f"payload of {type_name}: {error}") from None
     if len(canonical) > PAYLOAD_BYTES_MAX:
         raise TooLarge(f"payload of {len(canonical)} bytes, at most {PAYLOAD_BYTES_MAX}")
+    # In a declared type an integer may stand for a float, which is longer: then lengths say nothing.
+    doubled.check_msgpack(data, canonical, lengths_tell=is_foreign(type_name))
     return canonical
 
 
-def _signed_json(wire: _Json) -> SignedSubmission:
+def _signed_json(wire: _Json, text: bytes) -> SignedSubmission:
     _check_signed(wire)
     if wire.claim is None or wire.salt is None or wire.signature is None or wire.key_id is None:
         raise Malformed(_MISSING)
     claim = base64_bytes(wire.claim, "claim")
     said = decode_claim(claim)
+    payload, keys = counted_payload(said.type, said.schema, bytes(wire.payload))
+    doubled.check_json(text, keys + _keys_of(wire))
     return SignedSubmission(
         claim,
         hex_bytes(wire.salt, 16, "salt"),
-        payload_from_json(said.type, said.schema, bytes(wire.payload)),
+        payload,
         hex_bytes(wire.key_id, 8, "key_id"),
         hex_bytes(wire.signature, 64, "signature"),
         wire.expected_stream_seq,
     )
 
 
-def _signed_msgpack(wire: _Packed) -> SignedSubmission:
+def _signed_msgpack(wire: _Packed, data: bytes) -> SignedSubmission:
     _check_signed(wire)
     if wire.claim is None or wire.salt is None or wire.signature is None or wire.key_id is None:
         raise Malformed(_MISSING)
+    doubled.check_msgpack_map(data, _keys_of(wire))
     said = decode_claim(wire.claim)
     return SignedSubmission(
         wire.claim,

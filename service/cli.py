@@ -3,9 +3,16 @@
 What a command needs is imported with it and not before: `dna --help` loads no ledger, `dna check` no server, store or
 chain. Every error that may leave the system ends here, as one sentence on stderr and one of these exit codes:
 
-    0  it holds     1  it does not, or was refused     2  wrong usage     3  cannot tell: no network, no key, no disk
+    0    it holds, or is done
+    1    it does not: a verification found it false, or it was refused, or what was asked for is not in the log
+    2    wrong usage, or input that is none, such as a file without a block
+    3    cannot tell, or cannot be done: no ledger there, or one that cannot be opened or read; no network, no key, no disk
+    130  somebody pressed Ctrl-C
+    141  whoever read the output went away, as `head` does: that is no error, and nothing is said
 
-(130, as shells have it, where somebody pressed Ctrl-C.)
+So a missing folder, lock or `CURRENT`, a damaged block and a start-up that refused are 3 from every command. Where a log can be
+walked, and is found false, a verification (also the one that `backup` makes) ends with 1; another command that cannot read what
+it needs of that log ends with 3.
 """
 
 import io
@@ -18,9 +25,19 @@ import typer
 import typer.main
 from typer.core import TyperGroup
 
-from decision_dna.schemas.errors import BadInput, Busy, LedgerError, StoreFailed, Unavailable
+from decision_dna.schemas.errors import (
+    BadInput,
+    Busy,
+    CannotOpen,
+    InvariantBroken,
+    LedgerError,
+    StoreFailed,
+    Unavailable,
+)
 
 INTERRUPTED = 130
+NOBODY_READS = 141
+"""As a shell says of a program that SIGPIPE ended."""
 _TYPER_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
@@ -70,7 +87,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     ),
     "tail": Command(
         "decision_dna.service.commands.reading:tail",
-        "Print events from a seq on, and those that follow.",
+        "Print events from a seq on, and with --follow those that come later.",
         "dna tail ledger --from-seq 100 --follow",
     ),
     "prove": Command(
@@ -262,7 +279,7 @@ def _dna(
 ) -> None:
     """A tamper-evident ledger for automated decisions: what was seen, decided and ordered, provable by anyone.
 
-    Exit codes: 0 it holds, 1 it does not or was refused, 2 wrong usage, 3 cannot tell.
+    Exit codes: 0 it holds or is done, 1 it does not or was refused, 2 wrong usage, 3 cannot tell or cannot be done.
     """
 
 
@@ -280,6 +297,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from decision_dna.service.commands.terminal import printable
 
         return _fail(printable(" ".join(str(error).split())), exit_code(error))
+    except (
+        SystemExit
+    ):  # Typer's answer to a closed pipe; it has seen to it that the interpreter's end does not complain
+        return NOBODY_READS
     except OSError as error:
         return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 3)
     if code == INTERRUPTED:
@@ -288,17 +309,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def exit_code(error: LedgerError) -> int:
-    """What an error means to a script: our own words wrong (2), cannot tell (3), or no (1)."""
+    """What an error means to a script: its own words are wrong (2), it cannot be told or done (3), or no (1)."""
     if isinstance(error, BadInput):
         return 2
-    return 3 if isinstance(error, Unavailable | Busy | StoreFailed) else 1
+    return 3 if isinstance(error, Unavailable | Busy | CannotOpen | StoreFailed | InvariantBroken) else 1
 
 
 def _sentence(error: typer.TyperException) -> str:
     path = getattr(getattr(error, "ctx", None), "command_path", "dna")
     if "\n" in error.format_message():
         return error.format_message()  # help, where a group was called without a command
-    return f"{error.format_message().rstrip('.')} (see `{path} --help`)"
+    message = error.format_message().replace(": Value error, ", ": ")
+    return f"{message.rstrip('.')} (see `{path} --help`)"
 
 
 def _fail(sentence: str, code: int) -> int:

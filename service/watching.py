@@ -11,6 +11,7 @@ from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.writer import Placed
 from decision_dna.schemas import codec
 from decision_dna.schemas.errors import LedgerError
+from decision_dna.schemas.market import BlockSkipped
 
 PRINCIPAL = "engine"
 
@@ -27,6 +28,11 @@ class Seen(NamedTuple):
     def is_new(self) -> bool:
         """Whether anything of it was not in the log before."""
         return any(isinstance(outcome, Placed) and not outcome.duplicate for outcome in self.outcomes)
+
+    @property
+    def skipped(self) -> BlockSkipped | None:
+        """Of a file that is no block, what the log says of it."""
+        return next((event.payload for event in self.events if isinstance(event.payload, BlockSkipped)), None)
 
     @property
     def refused(self) -> list[LedgerError]:

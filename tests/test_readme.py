@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from decision_dna.ledger.verification import Step
+from decision_dna.service import cli
 from decision_dna.service.cli import COMMANDS
 from decision_dna.service.commands.cheating import AT_START, BY_EARLIER_HEAD, lies, steps_of, what
 from tests.data import ROOT
@@ -51,13 +52,20 @@ def lies_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_the_tour_runs_as_it_stands(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tour is walked from, as often as anybody likes."""
+    return tmp_path_factory.mktemp("tour")
+
+
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_the_tour_runs_as_it_stands(time: str, place: Path) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DNA_")} | {"PATH": path}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DNA_")}
     ran = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(tour())],
-        cwd=tmp_path,
-        env=environment,
+        cwd=place,
+        env=environment | {"PATH": path, "TMPDIR": str(place)},
         capture_output=True,
         text=True,
         check=False,
@@ -68,12 +76,21 @@ def test_the_tour_runs_as_it_stands(tmp_path: Path) -> None:
         "0 appended, 2 were there already, 0 refused",
         "HOLDS: evidence of kind run",
         "HOLDS: evidence of kind absence",
-        "seen.head: the head of size 6",
+        "seen.head: the head of size 4",
         "detection.",
     ):
         assert promised in ran.stdout
     assert ran.stdout.count("found: exit code 1") == 2
     assert ran.stdout.count("\nIT HOLDS\n") == 4
+
+
+def test_the_exit_codes_are_those_of_the_code() -> None:
+    rows = re.findall(r"^\| ([\d, ]+) \| (.*) \|$", readme().partition("| code | means |")[2], re.MULTILINE)[:5]
+    documented = " ".join((cli.__doc__ or "").split())
+    assert [code for code, _ in rows] == ["0", "1", "2", "3", "130, 141"]
+    for code, means in rows[:4]:
+        assert f"{code} {means}" in documented.replace("`", "")
+    assert (cli.INTERRUPTED, cli.NOBODY_READS) == (130, 141)
 
 
 def test_the_tour_has_the_walk_that_matters() -> None:

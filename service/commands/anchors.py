@@ -81,7 +81,7 @@ def verify(directory: Dir, json: Json = False) -> int:
     else:
         write(f"step {step.step}, {step.name}: {step.status}: {step.text}")
         for finding in findings:
-            write(f"seq {finding.seq}: {finding.text}")
+            write(finding.text if finding.seq is None else f"seq {finding.seq}: {finding.text}")
     return 1 if step.status == "fail" else 3 if step.status == "inconclusive" else 0
 
 

@@ -14,7 +14,7 @@ from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.plan import AuthorDraft, Draft
 from decision_dna.ledger.receipts import check_batch_receipt
 from decision_dna.ledger.writer import Placed
-from decision_dna.schemas.errors import BadInput, Conflict, LedgerError, Refused, TooLarge, http_status
+from decision_dna.schemas.errors import BadInput, Conflict, LedgerError, Refused, StoreFailed, TooLarge, http_status
 from decision_dna.schemas.receipts import BatchReceipt, Problem
 from decision_dna.schemas.submissions import BODY_BYTES_MAX, Body, decode_json
 from decision_dna.schemas.texts import time_text
@@ -69,7 +69,7 @@ def append(
 
     The first line that is refused ends it: nothing of its batch, nor after it, is written. Run again with the same file,
     lines that carry an id are recognised and appended once; lines without an id would be appended twice, so resuming
-    needs ids.
+    needs ids. Exit code 1 where a line was refused.
     """
     count = _Counts()
     with _opened(file) as source, _sink(place, principal) as sink, progress("append", shown=not json) as bar:
@@ -155,6 +155,7 @@ def _append_batch(
         return False
     if key is not None:
         check_batch_receipt(receipt, [key])
+    _check_stored(receipt)
     outcomes = list(zip([line.number for line in good], receipt.outcomes, strict=True))
     refused = [(number, outcome.detail) for number, outcome in outcomes if isinstance(outcome, Problem)]
     if refused and not skip_bad:
@@ -166,6 +167,13 @@ def _append_batch(
     if json:
         write_json(receipt)
     return True
+
+
+def _check_stored(receipt: BatchReceipt) -> None:
+    """Raise StoreFailed where a line was not refused, but could not be looked at: the ledger's fault, and not the line's."""
+    for outcome in receipt.outcomes:
+        if isinstance(outcome, Problem) and outcome.status >= 500:
+            raise StoreFailed(outcome.detail)
 
 
 def _first_cause(refused: list[tuple[int, str]]) -> tuple[int, str]:

@@ -12,13 +12,11 @@ from decision_dna.service.commands.terminal import Json, write, write_json, writ
 
 
 def cheat(
-    lie: Annotated[str | None, typer.Argument(metavar="[LIE]", help="Which lie; see --list.")] = None,
+    lie: Annotated[str | None, typer.Argument(metavar="LIE", help="Which lie; see --list.")] = None,
     directory: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="The honest ledger; it is not changed.")
+        Path | None, typer.Argument(metavar="DIR", help="The honest ledger; it is not changed.")
     ] = None,
-    copy: Annotated[
-        Path | None, typer.Argument(metavar="[COPY]", help="The lying copy; DIR-LIE, if not given.")
-    ] = None,
+    copy: Annotated[Path | None, typer.Argument(metavar="COPY", help="The lying copy; DIR-LIE, if not given.")] = None,
     list_lies: Annotated[
         bool, typer.Option("--list", help="List the lies, and the steps that must name each.")
     ] = False,
@@ -33,6 +31,8 @@ def cheat(
         return
     if lie is None or directory is None:
         raise typer.BadParameter("give a LIE and a DIR, or --list")
+    if lie not in lies():
+        raise typer.BadParameter(f"there is no lie {lie!r}: see `dna cheat --list`")
     target = copy or directory.with_name(f"{directory.name}-{lie}")
     attacker.cheat(lie, directory, target)
     kept = target.with_name(target.name + ".head")

@@ -19,14 +19,17 @@ from typing import Annotated
 
 import typer
 
-from decision_dna.ledger.lock import Lock
+from decision_dna.ledger.audit import Progress, verify
+from decision_dna.ledger.folder import newest_head
+from decision_dna.ledger.lock import Lock, Locked
 from decision_dna.ledger.notes import note_of
 from decision_dna.ledger.opening import lock_file, open_ledger
 from decision_dna.ledger.rocks import RocksStore
-from decision_dna.ledger.sources import export_lines
+from decision_dna.ledger.sources import StoreSource, export_lines
 from decision_dna.ledger.store import LOG_FAMILIES, Store
-from decision_dna.schemas.errors import CannotOpen, Conflict, LedgerError, ProofRejected, Refused
-from decision_dna.service.commands.places import fixed_view
+from decision_dna.schemas.errors import CannotOpen, Conflict, LedgerError, Malformed, ProofRejected, Refused
+from decision_dna.service.commands.outputs import check_folder, output
+from decision_dna.service.commands.places import fixed_view, folder_view
 from decision_dna.service.commands.terminal import Dir, Json, progress, write, write_json
 
 ROWS_AT_ONCE = 10_000
@@ -39,19 +42,24 @@ def backup(
 ) -> None:
     """Copy the database with its newest head, also while a service writes.
 
-    Keys and the lock are not copied: keep the keys apart, and the lock is what a restored old copy is noticed by.
-    Indexes are left out: they are made anew from the log.
+    The copy is verified, as `dna verify` does it (steps 1 to 7), before it is there: what does not hold is refused, and
+    nothing is left behind. Keys and the lock are not copied: keep the keys apart, and the lock is what a restored old
+    copy is noticed by. Indexes are left out: they are made anew from the log.
     """
     if target.exists():
         raise Conflict(f"{target} exists: a backup is made anew")
-    with _folder_for(target) as folder, fixed_view(directory) as log:
-        _copy(log.store, folder / "db")
-        (folder / "head").write_text(log.head.note)
-        size = log.head.size
+    check_folder(target)
+    with _folder_for(target) as folder, progress("verify the copy", shown=not json) as bar:
+        with folder_view(directory) as log:
+            head = newest_head(log)
+            _copy(log.store, folder / "db")
+        _check_copy(folder / "db", head, directory, bar)
+        (folder / "head").write_text(head.note)
+        size = head.size
     if json:
         write_json({"backup": str(target), "size": size})
     else:
-        write(f"{target}: {size} entries; without keys and lock")
+        write(f"{target}: {size} entries, verified; without keys and lock")
 
 
 @contextmanager
@@ -82,6 +90,20 @@ def _copy(source: Store, path: Path) -> None:
                 batch.put_many(family, some)
                 copy.write(batch, durable=False)
         copy.write(copy.batch(), durable=True)
+
+
+def _check_copy(path: Path, head: Locked, directory: Path, bar: Progress) -> None:
+    """Raise Refused unless the log in the copy holds: reading a store whose files are incomplete raises nothing by itself."""
+    with RocksStore.open(str(path), create=False) as copy:
+        report = verify(StoreSource(copy, head), None, progress=bar)
+    if not report.holds:
+        named = report.findings[0] if report.findings else None
+        why = (
+            ""
+            if named is None
+            else f" (step {named.step}{'' if named.seq is None else f', seq {named.seq}'}: {named.text})"
+        )
+        raise Refused(f"no backup was made, for the log does not hold{why}: `dna verify {directory}` names all")
 
 
 def restore(
@@ -123,7 +145,7 @@ def restore(
 
 @contextmanager
 def _opened(backup_at: Path) -> Iterator[Path]:
-    """A backup's folder. Raises Refused for what is none."""
+    """A backup's folder. Raises Malformed for what is none."""
     with tempfile.TemporaryDirectory(prefix="dna-restore-") as scratch:
         folder = backup_at
         if backup_at.is_file():
@@ -132,9 +154,9 @@ def _opened(backup_at: Path) -> Iterator[Path]:
                 with tarfile.open(backup_at) as tar:
                     tar.extractall(folder, filter="data")
             except tarfile.TarError:
-                raise Refused(f"{backup_at} is no backup: it is neither a folder nor a tar file") from None
+                raise Malformed(f"{backup_at} is no backup: it is neither a folder nor a tar file") from None
         if not (folder / "db").is_dir() or not (folder / "head").is_file():
-            raise Refused(f"{backup_at} is no backup: it has no db and head")
+            raise Malformed(f"{backup_at} is no backup: it has no db and head")
         yield folder
 
 
@@ -142,28 +164,26 @@ def _make_lock(directory: Path, note: str) -> None:
     try:
         head = note_of(note.encode())
     except ProofRejected as error:
-        raise Refused(f"the backup's head can't be read: {error}") from None
+        raise Malformed(f"the backup's head can't be read: {error}") from None
     lock_file(directory).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     Lock.create(str(lock_file(directory)), head.origin, head.size, head.root, note).close()
 
 
 def export(
     directory: Dir,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Where to write it.")],
+    to: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Where to write it.")],
     json: Json = False,
 ) -> None:
     """Write the whole log as one NDJSON file that anyone can verify.
 
     It holds all payloads that are not erased, and no keys.
     """
-    part = output.with_name(output.name + ".part")
-    with fixed_view(directory) as log, part.open("wb") as file, progress("export", shown=not json) as bar:
+    with output(to) as file, fixed_view(directory) as log, progress("export", shown=not json) as bar:
         for at, line in enumerate(export_lines(log.reader)):
             file.write(line)
             bar(min(at, log.head.size), log.head.size)
         size = log.head.size
-    part.rename(output)
     if json:
-        write_json({"file": str(output), "size": size})
+        write_json({"file": str(to), "size": size})
     else:
-        write(f"{output}: {size} entries; verify them with: dna verify {output} --key VKEY")
+        write(f"{to}: {size} entries; verify them with: dna verify {to} --key VKEY")

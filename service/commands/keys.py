@@ -69,7 +69,7 @@ def _cells(row: dict[str, object]) -> tuple[object, ...]:
 
 def rotate(
     directory: Dir,
-    purpose: Annotated[Purpose, typer.Argument(help="Which key.")],
+    purpose: Annotated[Purpose, typer.Argument(metavar="PURPOSE", help="Which key: log, notary or anchor.")],
     overlap: Annotated[
         int, typer.Option("--overlap", min=0, help="Log key only: heads of so many entries more are signed by both.")
     ] = 0,
@@ -115,7 +115,9 @@ def rotate(
 
 def register(
     directory: Dir,
-    source: Annotated[list[str], typer.Option("--source", help="A source that it may speak for; may be repeated.")],
+    source: Annotated[
+        list[str], typer.Option("--source", metavar="NAME", help="A source that it may speak for; may be repeated.")
+    ],
     public: Annotated[
         bytes | None, typer.Option("--public", parser=parse_public, metavar="HEX", help="The author's public key.")
     ] = None,

@@ -41,7 +41,11 @@ def init(
     policy: Annotated[
         Path | None,
         typer.Option(
-            "--policy", exists=True, dir_okay=False, help="A policy in JSON or TOML: who must sign, deadlines."
+            "--policy",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="A policy in JSON or TOML: who must sign, deadlines.",
         ),
     ] = None,
     successor: Annotated[
@@ -58,7 +62,8 @@ def init(
     it signs nothing but changes of keys and policy.
     """
     vkey_file = directory.with_name(directory.name + ".vkey")
-    if vkey_file.exists():
+    is_free = not directory.is_dir() or not any(directory.iterdir())
+    if is_free and vkey_file.exists():
         raise Conflict(f"{vkey_file} exists, and verifiers may have pinned it: move it away, or choose another folder")
     rules = DEFAULT_POLICY if policy is None else read_policy(policy)
     vkey = create(directory, origin, policy=rules, successor_of=None if successor is None else _last_head(successor))
@@ -101,6 +106,7 @@ def _last_head(old: str) -> SuccessorOf:
                 head = view.reader.head()
                 return SuccessorOf(head.origin, head.root, head.size)
         checkpoint = note_of(place.read_bytes())
-    except LedgerError as error:
-        raise typer.BadParameter(f"{old}: {error}", param_hint="--successor") from None
+    except (LedgerError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise typer.BadParameter(f"{old}: {why}", param_hint="--successor") from None
     return SuccessorOf(checkpoint.origin, checkpoint.root, checkpoint.size)

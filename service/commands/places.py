@@ -10,7 +10,7 @@ import typer
 
 from decision_dna.engine.projections import PROJECTIONS, ProjectionFollower
 from decision_dna.ledger.authority import Authority
-from decision_dna.ledger.folder import read_folder
+from decision_dna.ledger.folder import FolderView, read_folder
 from decision_dna.ledger.followers import Follower, Followers
 from decision_dna.ledger.indexes import Indexes, IndexFollower
 from decision_dna.ledger.keyring import read_key
@@ -52,10 +52,17 @@ class View(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def fixed_view(path: Path) -> Iterator[View]:
-    """A folder as of its newest head. Raises CannotOpen."""
+def folder_view(path: Path) -> Iterator[FolderView]:
+    """A folder open for reading. Raises CannotOpen, BadParameter."""
     _check_folder(path)
     with read_folder(path) as folder:
+        yield folder
+
+
+@contextmanager
+def fixed_view(path: Path) -> Iterator[View]:
+    """A folder as of its newest head. Raises CannotOpen, BadParameter."""
+    with folder_view(path) as folder:
         head = folder.lock.read()
         folder.store.refresh()  # a commit is in the store before its head is in the lock
         yield View(path, folder.store, head, LogReader(folder.store, lambda: head), Indexes(folder.store))
@@ -63,7 +70,7 @@ def fixed_view(path: Path) -> Iterator[View]:
 
 @contextmanager
 def written(path: Path) -> Iterator[Ledger]:
-    """A folder open for writing; indexes and projections are caught up at the end. Raises CannotOpen."""
+    """A folder open for writing; indexes and projections are caught up at the end. Raises CannotOpen, BadParameter."""
     with _opened(path) as ledger:
         yield ledger
         followers: list[Follower] = [
@@ -84,9 +91,9 @@ def _opened(path: Path) -> Ledger:
 
 
 def _check_folder(path: Path) -> None:
-    """Raise CannotOpen for what is no path, but an address: `Path` has joined its slashes."""
+    """Raise BadParameter for what is no path, but an address: `Path` has joined its slashes."""
     if path.parts[:1] and path.parts[0] in ("http:", "https:"):
-        raise CannotOpen("no-folder", "this needs the ledger's own folder, not the address of its service")
+        raise typer.BadParameter("this needs the ledger's own folder, not the address of its service", param_hint="DIR")
 
 
 RootKey = Annotated[

@@ -3,7 +3,7 @@
 import base64
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import typer
@@ -19,7 +19,8 @@ from decision_dna.schemas.claims import check_stream
 from decision_dna.schemas.errors import LedgerError, NotFound, Unavailable
 from decision_dna.schemas.evidence import AnchorGiven
 from decision_dna.schemas.ledgering import HEARTBEAT
-from decision_dna.schemas.texts import time_text
+from decision_dna.schemas.texts import time_ns, time_text
+from decision_dna.service.commands.outputs import output
 from decision_dna.service.commands.places import View, fixed_view, is_address, written
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import Json, Place, write, write_json
@@ -30,14 +31,19 @@ Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", dir_okay
 
 def prove(
     place: Place,
-    output: Output,
-    event: Annotated[str | None, typer.Argument(metavar="[ID]", help="A seq, an event id, or a fingerprint.")] = None,
-    stream: Annotated[str | None, typer.Option("--stream", help="family/source: all of it between two times.")] = None,
+    file: Output,
+    event: Annotated[str | None, typer.Argument(metavar="ID", help="A seq, an event id, or a fingerprint.")] = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", help="family/source, such as x/bot: all of it between two times.")
+    ] = None,
     time_from: Annotated[
         int | None, typer.Option("--from", parser=parse_time, metavar="TIME", help="After this time: RFC 3339, or ns.")
     ] = None,
     time_to: Annotated[
-        int | None, typer.Option("--to", parser=parse_time, metavar="TIME", help="Up to this time; now, if not given.")
+        int | None,
+        typer.Option(
+            "--to", parser=parse_time, metavar="TIME", help="Up to this time; up to the newest heartbeat, if not given."
+        ),
     ] = None,
     payload: Annotated[bool, typer.Option("--payload/--no-payload", help="Whether to show an event's payload.")] = True,
     anchored: Annotated[
@@ -49,7 +55,9 @@ def prove(
     """Write evidence: of an event, of a complete run of a stream, or of its absence.
 
     Give an ID, or a --stream. A run is complete from --from up to --to because a heartbeat recorded after --to commits
-    to the stream's head: where there is none yet, one is appended, which nobody else must be writing for.
+    to the stream's head. In a folder, where there is none yet, one is appended, which nobody else must be writing for; a
+    service writes its own. Without --to a run goes up to the newest heartbeat: of a folder to one that commits to all of
+    the stream.
     """
     if (event is None) == (stream is None):
         raise typer.BadParameter("give an ID, or --stream")
@@ -57,35 +65,59 @@ def prove(
         check_stream(stream)  # before a heartbeat is appended for it
     if anchored and (event is None or is_address(place)):
         raise typer.BadParameter("--anchored is for an ID in a ledger's folder")
-    to_ns = time.time_ns() - 1 if time_to is None else time_to
-    if is_address(place):
-        data = _ask(place, event, stream or "", time_from or 0, to_ns, payload=payload)
-    elif event is not None:
-        with fixed_view(Path(place)) as log:
-            seq = log.reader.resolve(event)
-            data = (
-                _prove_anchored(log, seq, payload=payload)
-                if anchored
-                else prove_event(log.reader, seq, _around(log, seq, seq), with_payload=payload)
-            )
-    else:
-        data = _prove_stream(Path(place), stream or "", time_from or 0, to_ns)
-    output.write_bytes(data)
+    if time_to is not None and (time_from or 0) > time_to:
+        raise typer.BadParameter("--from lies after --to")
+    with output(file) as out:
+        if stream is not None:
+            run = _asked_run(place, stream, time_from or 0, time_to)
+            data, until = run.data, f", complete up to {time_text(run.to_ns)}"
+        else:
+            data, until = _of_event(place, event or "", payload=payload, anchored=anchored), ""
+        out.write(data)
     if json:
-        write_json({"file": str(output), "bytes": len(data)})
+        write_json({"file": str(file), "bytes": len(data)})
     else:
-        write(f"{output}: {len(data)} bytes; check it with: dna check {output} --key VKEY")
+        write(f"{file}: {len(data)} bytes{until}; check it with: dna check {file} --key VKEY")
 
 
-def _ask(place: str, event: str | None, stream: str, from_ns: int, to_ns: int, *, payload: bool) -> bytes:
-    """The evidence that a service makes. It writes its heartbeats by itself: there may be none after a time just over."""
-    try:
+def _of_event(place: str, event: str, *, payload: bool, anchored: bool) -> bytes:
+    if is_address(place):
         with Service.at(place) as service:
-            if event is not None:
-                return service.event_evidence(event, payload=payload)
-            return service.run_evidence(stream, time_text(from_ns), time_text(to_ns))
+            return service.event_evidence(event, payload=payload)
+    with fixed_view(Path(place)) as log:
+        seq = log.reader.resolve(event)
+        if anchored:
+            return _prove_anchored(log, seq, payload=payload)
+        return prove_event(log.reader, seq, _around(log, seq, seq), with_payload=payload)
+
+
+class _Run(NamedTuple):
+    """Evidence of a run, and the time (ns) up to which it is complete."""
+
+    data: bytes
+    to_ns: int
+
+
+def _asked_run(place: str, stream: str, from_ns: int, to_ns: int | None) -> _Run:
+    if is_address(place):
+        with Service.at(place) as service:
+            return _ask(service, stream, from_ns, to_ns)
+    return _prove_stream(Path(place), stream, from_ns, to_ns)
+
+
+def _ask(service: Service, stream: str, from_ns: int, to_ns: int | None) -> _Run:
+    """The evidence that a service makes. It writes its heartbeats by itself: there may be none after a time just over."""
+    if to_ns is None:
+        beats = service.events({"type": HEARTBEAT, "order": "desc", "limit": "1"}).events
+        if not beats:
+            raise Unavailable("the service has recorded no heartbeat yet, which is what shows that a run is complete")
+        to_ns = time_ns(beats[0].recorded_at) - 1
+        if from_ns > to_ns:
+            raise Unavailable(f"no heartbeat was recorded after {time_text(from_ns)} yet: try again later")
+    try:
+        return _Run(service.run_evidence(stream, time_text(from_ns), time_text(to_ns)), to_ns)
     except NotFound as error:
-        raise (error if event is not None else Unavailable(str(error))) from None
+        raise Unavailable(str(error)) from None
 
 
 def _prove_anchored(log: View, seq: int, *, payload: bool) -> bytes:
@@ -118,20 +150,32 @@ def _authority_seqs(log: View) -> tuple[int, ...]:
     return tuple(entry.seq for entry in log.authority_entries())
 
 
-def _prove_stream(path: Path, stream: str, from_ns: int, to_ns: int) -> bytes:
-    if from_ns > to_ns:
-        raise typer.BadParameter("--from lies after --to")
-    if to_ns >= time.time_ns():
+def _prove_stream(path: Path, stream: str, from_ns: int, to_ns: int | None) -> _Run:
+    if to_ns is not None and to_ns >= time.time_ns():
         raise Unavailable(f"{time_text(to_ns)} is not over: nothing can be complete up to then yet")
     with fixed_view(path) as log:
-        if (beat := _heartbeat_after(log, to_ns)) is not None:
-            return _run(log, stream, from_ns, to_ns, beat)
-    _write_heartbeat(path, to_ns)
+        until = _newest_heartbeat_for(log, stream, from_ns) if to_ns is None else to_ns
+        if until is not None and (beat := _heartbeat_after(log, until)) is not None:
+            return _Run(_run(log, stream, from_ns, until, beat), until)
+    until = time.time_ns() - 1 if to_ns is None else to_ns
+    if from_ns > until:
+        raise Unavailable(f"{time_text(from_ns)} is not over: nothing can be complete after it yet")
+    _write_heartbeat(path, until)
     with fixed_view(path) as log:
-        beat = _heartbeat_after(log, to_ns)
+        beat = _heartbeat_after(log, until)
         if beat is None:
             raise Unavailable("the heartbeat that was just appended is not visible yet: try again")
-        return _run(log, stream, from_ns, to_ns, beat)
+        return _Run(_run(log, stream, from_ns, until, beat), until)
+
+
+def _newest_heartbeat_for(log: View, stream: str, from_ns: int) -> int | None:
+    """The last ns before the newest heartbeat, where it commits to all that the stream has; else None."""
+    size = log.head.size
+    beat = next(find(log.indexes, EventFilter(type=HEARTBEAT), 0, size, reverse=True), None)
+    if beat is None or next(find(log.indexes, EventFilter(stream=stream), beat + 1, size), None) is not None:
+        return None
+    until = log.reader.event(beat).entry.recorded_at - 1
+    return until if from_ns <= until else None
 
 
 def _write_heartbeat(path: Path, to_ns: int) -> None:

@@ -41,7 +41,7 @@ def query(
     type_name: Annotated[str, typer.Option("--type", help="A type, or a family: 'detection.*'.")] = "",
     source: Annotated[str, typer.Option("--source", help="Who said it.")] = "",
     subject: Annotated[str, typer.Option("--subject", help="What it is about.")] = "",
-    stream: Annotated[str, typer.Option("--stream", help="family/source.")] = "",
+    stream: Annotated[str, typer.Option("--stream", help="family/source, such as x/bot.")] = "",
     correlation: Annotated[str, typer.Option("--correlation", help="A trace id: 32 hex digits.")] = "",
     cause: Annotated[bytes | None, typer.Option("--cause", parser=parse_id, metavar="ID", help="A cause's id.")] = None,
     time_from: Annotated[
@@ -49,10 +49,12 @@ def query(
         typer.Option("--from", parser=parse_time, metavar="TIME", help="Recorded at or after: RFC 3339, or ns."),
     ] = None,
     time_to: Annotated[
-        int | None, typer.Option("--to", parser=parse_time, metavar="TIME", help="Recorded before.")
+        int | None, typer.Option("--to", parser=parse_time, metavar="TIME", help="Recorded before: RFC 3339, or ns.")
     ] = None,
     from_seq: Annotated[int, typer.Option("--from-seq", min=0, help="The first seq.")] = 0,
-    to_seq: Annotated[int, typer.Option("--to-seq", min=0, help="One past the last seq.")] = queries.NO_END,
+    to_seq: Annotated[
+        int, typer.Option("--to-seq", min=0, show_default=False, help="One past the last seq; the end, if not given.")
+    ] = queries.NO_END,
     order: Annotated[Order, typer.Option("--order", help="By seq.")] = "asc",
     limit: Annotated[int, typer.Option("--limit", min=1, max=PAGE_EVENTS_MAX, help="Events on a page.")] = 100,
     cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where the last page ended.")] = None,
@@ -142,7 +144,7 @@ def tail(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended, until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:
-    """Print events from a seq on, and those that follow."""
+    """Print events from a seq on, and with --follow those that come later."""
     at = from_seq
     try:
         while True:

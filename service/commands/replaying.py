@@ -72,8 +72,8 @@ def _write(name: str, replayed: Replayed, *, rows: bool) -> None:
     write_facts(
         [
             ("projection", name),
-            ("as of seq", replayed.as_of),
-            ("entries", replayed.entries),
+            ("entries folded", f"{replayed.as_of}: those before seq {replayed.as_of}"),
+            ("rows of state", replayed.entries),
             ("state root", replayed.root.hex()),
             ("erased payloads", replayed.erased),
         ]

@@ -14,7 +14,7 @@ from decision_dna.service import run as main_job
 from decision_dna.service.anchoring import LOCAL_CHAIN
 from decision_dna.service.commands.terminal import Dir, Json, write, write_json
 from decision_dna.service.commands.verifying import write_report
-from decision_dna.service.commands.watching import write_seen
+from decision_dna.service.commands.watching import Tally, write_seen
 from decision_dna.service.http.server import serve as serve_ledger
 from decision_dna.service.settings import read_settings
 from decision_dna.service.watching import Seen
@@ -43,14 +43,21 @@ def serve(directory: Dir, port: Port = None, host: Host = None, json: Json = Fal
 
 def run(
     directory: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="The ledger's folder; made where there is none.")
+        Path, typer.Argument(metavar="DIR", help="The ledger's folder; made where there is none.")
     ] = Path("run/ledger"),
     blocks: Annotated[
         Path | None,
-        typer.Option("--blocks", envvar="DNA_BLOCKS", exists=True, help="A block's file, or a folder of them."),
+        typer.Option(
+            "--blocks",
+            metavar="FILE|FOLDER",
+            envvar="DNA_BLOCKS",
+            exists=True,
+            help="A block's file, or a folder of them.",
+        ),
     ] = None,
     data: Annotated[
-        Path, typer.Option("--data", envvar="DNA_DATA", help="Where recorded blocks lie, in data/blocks.")
+        Path,
+        typer.Option("--data", metavar="FOLDER", envvar="DNA_DATA", help="Where recorded blocks lie, in data/blocks."),
     ] = Path("../shared"),
     origin: Annotated[
         str | None, typer.Option("--origin", metavar="NAME", help="The name of a log that is made.")
@@ -61,9 +68,11 @@ def run(
 ) -> int:
     """Do the main job in one process: watch, detect, append, anchor, serve, verify.
 
-    Blocks come from --blocks, else recorded ones, else, for a ledger that is new, made ones whose truth is known. Everything found is appended;
-    the state that follows from it is committed; a heartbeat and an anchor (on a local chain) close it; then the whole log
-    is verified. It goes on watching and serving on loopback until Ctrl-C.
+    Blocks come from --blocks, else recorded ones, else, for a ledger that is new, made ones whose truth is known.
+    Everything found is appended; the state that follows from it is committed; a heartbeat and an anchor (on a local chain)
+    close it; then the whole log is verified. It goes on watching and serving on loopback until Ctrl-C.
+
+    Exit code 1 where the log does not hold, or an event was refused; 2 where none of the files was a block.
     """
     settings = read_settings({"port": port}, os.environ, SETTINGS_FILE)
     is_new = not (directory / "db").exists()
@@ -73,17 +82,19 @@ def run(
         create(directory, origin or f"local/{what}-blocks")
     if not json:
         write(f"ledger {directory}, {what} blocks: {source}")
+    tally = Tally()
     try:
         with open_ledger(directory) as ledger:
-            report = main_job.run(ledger, source, settings, _told(json=json), once=once)
+            report = main_job.run(ledger, source, settings, _told(tally, json=json), once=once)
     except KeyboardInterrupt:
-        return 0
-    return 0 if report.holds else 1
+        return tally.code()
+    return tally.code() if report.holds else 1
 
 
-def _told(*, json: bool) -> main_job.Told:
+def _told(tally: Tally, *, json: bool) -> main_job.Told:
     def state(projection: str, seq: int) -> None:
         if not json:
+            write(tally.sentence())
             write(f"state of {projection} committed by entry {seq}")
 
     def anchor(seq: int, anchor: AnchorConfirmed) -> None:
@@ -97,6 +108,7 @@ def _told(*, json: bool) -> main_job.Told:
             write_report(found)
 
     def seen(found: Seen) -> None:
+        tally.add(found)
         write_seen(found, json=json)
 
     return main_job.Told(lambda address: _say_address(address, json=json), seen, state, anchor, report)

@@ -23,7 +23,8 @@ from decision_dna.service.settings import described, read_settings
 def status(place: Place, json: Json = False) -> int:
     """Say how a ledger stands: size, head, heartbeat, deadlines, disk.
 
-    Exit code 1 where the newest heartbeat or anchor is older than the policy promises.
+    Exit code 1 where the newest heartbeat or anchor is older than the policy promises. (A service's address tells size,
+    head and how its process is; deadlines are told of a folder, also of the one that the service writes.)
     """
     if is_address(place):
         facts = _remote_facts(place)
@@ -33,7 +34,7 @@ def status(place: Place, json: Json = False) -> int:
     if json:
         write_json(facts)
     else:
-        write_facts([(name.replace("_", " "), value) for name, value in facts.items()])
+        write_facts([(name.replace("_", " "), "none" if value is None else value) for name, value in facts.items()])
     return 1 if str(facts.get("freshness", "")).startswith("fail") else 0
 
 
@@ -72,12 +73,12 @@ def _remote_facts(address: str) -> dict[str, Any]:
 
 
 def config(
-    toml: Annotated[Path, typer.Option("--toml", help="The file of settings.")] = Path("dna.toml"),
+    toml: Annotated[Path, typer.Option("--toml", metavar="FILE", help="The file of settings.")] = Path("dna.toml"),
     json: Json = False,
 ) -> None:
     """Print the settings in force, secrets hidden.
 
-    Flags over the environment (DNA_…) over dna.toml over defaults.
+    What counts is the environment (DNA_…) over dna.toml over defaults; a command's own flags count over all of them.
     """
     settings = described(read_settings(environment=os.environ, toml=toml))
     if json:

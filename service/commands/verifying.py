@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +18,11 @@ from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.merkle import TILE_WIDTH
 from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.sources import ExportSource, Source, StoreSource
-from decision_dna.ledger.verification import SEGMENT_EVENTS, Joint
+from decision_dna.ledger.verification import SEGMENT_EVENTS, Joint, Step
 from decision_dna.ledger.workers import Workers
-from decision_dna.schemas.errors import BadInput, Refused
+from decision_dna.schemas.errors import BadInput, ProofRejected, Refused
 from decision_dna.schemas.texts import time_text
+from decision_dna.service.commands.outputs import output
 from decision_dna.service.commands.places import View, fixed_view, is_address
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.remote_source import RemoteSource, ask_in_worker, work_there
@@ -43,7 +45,13 @@ def verify(
     ] = False,
     head: Annotated[
         list[Path] | None,
-        typer.Option("--head", exists=True, dir_okay=False, help="A checkpoint kept from before, or got from others."),
+        typer.Option(
+            "--head",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="A checkpoint kept from before, or got from others; may be repeated.",
+        ),
     ] = None,
     from_seq: Annotated[
         int,
@@ -54,7 +62,12 @@ def verify(
     processes: Annotated[int, typer.Option("--processes", min=1, help="How many to walk with.")] = 2,
     keep: Annotated[
         Path | None,
-        typer.Option("--keep", dir_okay=False, help="Where to write the newest head, if it holds: for --head, later."),
+        typer.Option(
+            "--keep",
+            metavar="FILE",
+            dir_okay=False,
+            help="Where to write the newest head, if it holds: for --head, later.",
+        ),
     ] = None,
     json: Json = False,
 ) -> int:
@@ -68,15 +81,16 @@ def verify(
     a checkpoint of at least that size which you verified then: it ties what came before to what you saw. Anchors and
     states are left to a verification of the whole log. It begins at a multiple of 256.
     """
-    earlier = [path.read_bytes() for path in head or []]
-    with progress("verify", shown=not json) as bar:
-        report = _verified(Asked(place, key, earlier, from_seq, bar), processes)
+    earlier = [_kept(path) for path in head or []]
+    with nullcontext() if keep is None else output(keep) as kept_head:
+        with progress("verify", shown=not json) as bar:
+            report = _verified(Asked(place, key, earlier, from_seq, bar), processes)
+        kept = kept_head is not None and report.holds and report.pinned and report.tied
+        if kept_head is not None and kept:
+            kept_head.write(report.checkpoint.encode())
     report.verdicts["freshness"] = freshness(
         report.heartbeat_at, report.heartbeat_seconds_max, time.time_ns(), report.last_anchor
     )
-    kept = keep is not None and report.holds and report.pinned and report.tied
-    if keep is not None and kept:
-        keep.write_text(report.checkpoint)
     if json:
         write_json({"holds": report.holds, "kept": kept, **_fields(report)})
     else:
@@ -84,6 +98,16 @@ def verify(
         if keep is not None:
             write(f"{keep}: the head of size {report.size}" if kept else "no head was kept")
     return code_of(report, strict=strict) or (3 if keep is not None and not kept else 0)
+
+
+def _kept(path: Path) -> bytes:
+    """A checkpoint from a file. Raises BadParameter for what is none: nothing could be said against a log by it."""
+    note = path.read_bytes()
+    try:
+        note_of(note)
+    except ProofRejected as error:
+        raise typer.BadParameter(f"{path} is no checkpoint: {error}", param_hint="--head") from None
+    return note
 
 
 def code_of(report: Report, *, strict: bool) -> int:
@@ -205,6 +229,13 @@ def write_report(report: Report) -> None:
         write(f"note: {sentence}")
     for sentence in report.unverified:
         write(f"unverified: {sentence}")
-    whose = "" if report.pinned else ", but nothing says whose log it is: give --key"
     where = f" from seq {report.from_seq} on" if report.from_seq else ""
-    write(f"IT HOLDS{where}{whose}" if report.holds else "IT DOES NOT HOLD")
+    write(f"IT HOLDS{where}{_but(report)}" if report.holds else "IT DOES NOT HOLD")
+
+
+def _but(report: Report) -> str:
+    """What a log that holds leaves open, for the last line."""
+    open_points = [] if report.pinned else ["nothing says whose log it is: give --key"]
+    if any(step.step == Step.PAYLOADS and step.status == "inconclusive" for step in report.steps):
+        open_points.append("payloads were not checked, as a service publishes only open ones")
+    return f", but {'; '.join(open_points)}" if open_points else ""

@@ -17,6 +17,7 @@ from decision_dna.service.commands.terminal import Dir, Json, complain, write, w
 from decision_dna.service.watching import Seen, append_block
 
 LOOK_SECONDS = 0.5
+NAMED_MAX = 10
 
 
 def watch(
@@ -27,20 +28,57 @@ def watch(
 ) -> int:
     """Read blocks, detect, and append what was seen and found.
 
-    Blocks are a node's `getBlock` or `getTransaction` answers. The events' ids follow from the block: a block that was
-    read before appends nothing.
+    Blocks are a node's `getBlock` or `getTransaction` answers; of a folder, its *.json files. The events' ids follow from
+    the block: a block that was read before appends nothing.
+
+    A file that is no block is said in the log too (observation.skip), and on stderr. Exit code 2 where none of the files
+    was a block, 1 where an event was refused.
     """
-    refused = 0
+    tally = Tally()
     try:
         with written(directory) as ledger:
             for item in _items(source, follow=follow):
                 seen = append_block(ledger, item)
-                refused += len(seen.refused)
+                tally.add(seen)
                 write_seen(seen, json=json)
     except KeyboardInterrupt:
         if not follow:
             raise
-    return 1 if refused else 0
+    if not json:
+        write(tally.sentence())
+    return tally.code()
+
+
+class Tally:
+    """What became of the files."""
+
+    def __init__(self) -> None:
+        self._blocks = self._refused = 0
+        self._skipped: list[str] = []
+
+    def add(self, seen: Seen) -> None:
+        """Count one."""
+        self._refused += len(seen.refused)
+        if seen.skipped is None:
+            self._blocks += 1
+        else:
+            self._skipped.append(seen.name)
+
+    def code(self) -> int:
+        """2 where files were read and none was a block, 1 where the ledger refused something, else 0."""
+        if self._skipped and not self._blocks:
+            return 2
+        return 1 if self._refused else 0
+
+    def sentence(self) -> str:
+        """How many blocks were read, and which files were none."""
+        if not self._blocks and not self._skipped:
+            return "0 blocks read: there is no *.json file"
+        named = ", ".join(self._skipped[:NAMED_MAX])
+        more = f" and {len(self._skipped) - NAMED_MAX} more" if len(self._skipped) > NAMED_MAX else ""
+        were = "1 file is" if len(self._skipped) == 1 else f"{len(self._skipped)} files are"
+        files = f"; {were} no block: {named}{more}" if self._skipped else ""
+        return f"{self._blocks} block{'' if self._blocks == 1 else 's'} read{files}"
 
 
 def _items(source: Path, *, follow: bool) -> Iterator[SourceBlock | SourceSkip]:
@@ -58,6 +96,8 @@ def write_seen(seen: Seen, *, json: bool) -> None:
         known = "" if seen.is_new else " (in the log already)"
         for at, event in enumerate(seen.events):
             write(f"{'' if at == 0 else '  '}slot {seen.slot}: {sentence(event.payload)}{known if at == 0 else ''}")
+    if seen.skipped is not None:
+        complain(f"{seen.name} is no block: {seen.skipped.reason.removeprefix(f'{seen.name}: ')}")
     for error in seen.refused:
         complain(f"slot {seen.slot}: {error}")
 

@@ -3,6 +3,7 @@
 import inspect
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -12,7 +13,7 @@ import pytest
 
 from decision_dna.schemas import errors
 from decision_dna.service.cli import COMMANDS, Command, commands, exit_code
-from tests.cli.calling import dna, done, is_one_sentence, new_ledger, submission, write_lines
+from tests.cli.calling import CODE, Said, dna, done, is_one_sentence, new_ledger, submission, write_lines
 
 ALL = dict(commands())
 
@@ -96,8 +97,8 @@ def test_the_version_is_told() -> None:
         (errors.NotFound("x"), 1),
         (errors.IdConflict("x"), 1),
         (errors.ProofRejected("x"), 1),
-        (errors.CannotOpen("x", "x"), 1),
-        (errors.InvariantBroken("x"), 1),
+        (errors.CannotOpen("x", "x"), 3),
+        (errors.InvariantBroken("x"), 3),
         (errors.Unavailable("x"), 3),
         (errors.Busy("x"), 3),
         (errors.StoreFailed("x"), 3),
@@ -127,9 +128,94 @@ def test_where_there_is_no_ledger_every_command_says_so(name: str, tmp_path) -> 
         "export": ["-o", tmp_path / "x"],
     }.get(name, [])
     said = dna(*name.split(), tmp_path / "absent", *rest)
-    assert said.code in (1, 3)
+    assert said.code == (2 if name == "init" else 3)
     assert is_one_sentence(said.err)
     assert not (tmp_path / "absent").exists()
+
+
+NO_WRITER = {
+    "show": [1],
+    "query": [],
+    "lineage": [1],
+    "tail": [],
+    "prove": [1, "-o", "e.json"],
+    "verify": [],
+    "replay": [],
+    "keys show": [],
+    "anchor list": [],
+    "anchor verify": [],
+    "export": ["-o", "x.ndjson"],
+    "status": [],
+    "backup": ["b.tar"],
+}
+WRITER = {"append": ["events.ndjson"], "heartbeat": [], "serve": ["--port", 0], "watch": ["events.ndjson"]}
+EITHER = NO_WRITER | WRITER
+
+
+def called(name: str, path: Path) -> Said:
+    """A command on a ledger, with what else it needs, beside that."""
+    rest = [path.parent / part if isinstance(part, str) and "." in part else part for part in EITHER[name]]
+    return dna(*name.split(), path, *rest)
+
+
+@pytest.mark.parametrize("name", EITHER)
+@pytest.mark.parametrize("missing", ["lock/head.sqlite", "db/CURRENT", "db"])
+def test_what_cannot_be_opened_is_three_from_every_command(name: str, missing: str, tmp_path: Path) -> None:
+    path = new_ledger(tmp_path, 1)
+    part = path / missing
+    shutil.rmtree(part) if part.is_dir() else part.unlink()
+    said = called(name, path)
+    assert (said.code, is_one_sentence(said.err), said.out) == (3, True, "")
+
+
+@pytest.mark.parametrize("name", EITHER)
+def test_a_damaged_block_is_three_from_every_command_that_meets_it(name: str, tmp_path: Path) -> None:
+    path = new_ledger(tmp_path, 40)
+    table = max((path / "db").glob("*.sst"), key=lambda table: table.stat().st_size)  # of entries
+    data = table.read_bytes()
+    table.write_bytes(data[:10] + bytes([data[10] ^ 1]) + data[11:])
+    said = called(name, path)
+    assert (said.code, is_one_sentence(said.err)) == (3, True)
+
+
+def test_what_a_damaged_block_keeps_from_being_appended_is_no_refusal_of_a_line(tmp_path: Path) -> None:
+    path = new_ledger(tmp_path, 40)
+    opened = 0
+    for at, table in enumerate(sorted((path / "db").glob("*.sst"))):
+        (tmp_path / f"{at}").mkdir()
+        write_lines(tmp_path / f"{at}" / "events.ndjson", submission(1), submission(50))
+        damaged = shutil.copytree(path, tmp_path / f"{at}" / "d")
+        data = table.read_bytes()
+        (damaged / "db" / table.name).write_bytes(data[:10] + bytes([data[10] ^ 1]) + data[11:])
+        said = called("append", damaged)
+        assert said.code in (0, 3), said
+        assert "line 1" not in said.err
+        opened += said.code == 3 and "database" not in said.err  # not at start-up: at the look-up of a line's id
+    assert opened
+
+
+def test_whoever_stops_reading_is_told_nothing(tmp_path: Path) -> None:
+    path = new_ledger(tmp_path, 3)
+    for command in (["tail", path], ["query", path], ["show", path, 1], ["verify", path, "--json"], ["--help"]):
+        nobody, ours = os.pipe()
+        os.close(nobody)
+        ran = subprocess.run(
+            [sys.executable, "-c", CODE, *map(str, command)],
+            stdout=ours,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        os.close(ours)
+        assert (ran.returncode, ran.stderr) == (141, ""), command
+
+
+@pytest.mark.parametrize("command", ["heartbeat", "replay", "export", "backup"])
+def test_no_command_says_one_for_an_address_where_it_needs_a_folder(command: str, tmp_path: Path) -> None:
+    rest = {"export": ["-o", tmp_path / "x"], "backup": [tmp_path / "b"]}.get(command, [])
+    said = dna(command, "http://127.0.0.1:9", *rest)
+    assert (said.code, is_one_sentence(said.err)) == (2, True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_table_is_of_commands() -> None:
@@ -140,9 +226,8 @@ def test_the_table_is_of_commands() -> None:
 def test_on_a_terminal_there_are_tables_and_elsewhere_plain_text(tmp_path: Path) -> None:
     path = new_ledger(tmp_path, 1)
     assert "┃" not in done("query", path).out
-    code = "import sys; from decision_dna.service.cli import main; sys.exit(main(sys.argv[1:]))"
     ours, theirs = pty.openpty()
-    with subprocess.Popen([sys.executable, "-c", code, "query", str(path)], stdout=theirs, stderr=theirs) as query:
+    with subprocess.Popen([sys.executable, "-c", CODE, "query", str(path)], stdout=theirs, stderr=theirs) as query:
         os.close(theirs)
         seen = b""
         while chunk := read_or_end(ours):

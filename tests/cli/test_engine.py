@@ -52,9 +52,38 @@ def test_a_detection_is_caused_by_its_block(watched: Path) -> None:
 def test_a_file_that_is_no_block_is_said_in_the_log(tmp_path: Path) -> None:
     path = new_ledger(tmp_path)
     (tmp_path / "slot_5.json").write_text("nothing")
-    assert "slot 5: no block: slot_5.json" in done("watch", path, tmp_path / "slot_5.json").out
+    said = dna("watch", path, tmp_path / "slot_5.json")
+    assert "slot 5: no block: slot_5.json" in said.out
+    assert said.out.endswith("0 blocks read; 1 file is no block: slot_5.json\n")
+    assert (said.code, is_one_sentence(said.err)) == (2, True)
+    assert said.err.startswith("dna: slot_5.json is no block: ")
     assert done("show", path, 1, "--json").json["type"] == "observation.skip"
+    assert dna("watch", path, tmp_path / "slot_5.json", "--json").code == 2  # nothing is appended, and it is no better
+    assert size_of(path) == 2
     assert dna("watch", path, tmp_path / "absent").code == 2
+
+
+def test_of_a_folder_the_closing_line_names_the_files_that_are_no_block(tmp_path: Path) -> None:
+    path, folder = new_ledger(tmp_path), tmp_path / "blocks"
+    folder.mkdir()
+    for slot in range(1, 13):
+        (folder / f"slot_{slot}.json").write_text("nothing")
+    none = dna("watch", path, folder)
+    assert none.code == 2
+    assert none.out.endswith("slot_9.json, slot_10.json and 2 more\n")
+    (folder / "slot_20.json").write_bytes(make_block(1, slot=20).answer)
+    some = dna("watch", path, folder)
+    assert some.code == 0
+    assert some.out.splitlines()[-1].startswith("1 block read; 12 files are no block: slot_1.json, slot_2.json, ")
+    assert some.err.count(" is no block: ") == 12
+
+
+def test_run_on_a_file_that_is_no_block_ends_with_two(tmp_path: Path) -> None:
+    (tmp_path / "slot_5.json").write_text("nothing")
+    ran = run_once(tmp_path, "--blocks", str(tmp_path / "slot_5.json"))
+    assert (ran.returncode, is_one_sentence(ran.stderr)) == (2, True)
+    assert "0 blocks read; 1 file is no block: slot_5.json\n" in ran.stdout
+    assert ran.stdout.endswith("IT HOLDS\n")
 
 
 def test_watch_follows_a_folder(tmp_path: Path) -> None:
@@ -131,7 +160,7 @@ def test_serve_answers_until_it_is_told_to_stop(stop: signal.Signals, watched: P
 
 def test_serve_stays_at_home_unless_told(watched: Path) -> None:
     said = dna("serve", watched, "--host", "0.0.0.0")
-    assert (said.code, is_one_sentence(said.err)) == (1, True)
+    assert (said.code, is_one_sentence(said.err)) == (3, True)
 
 
 def run_once(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -180,4 +209,4 @@ def test_run_says_why_it_can_not(tmp_path: Path, blocks: Path) -> None:
     done("init", tmp_path / "run" / "ledger", "--origin", "example.org/x")
     shutil.rmtree(tmp_path / "run" / "ledger" / "lock")
     ran = run_once(tmp_path, "--blocks", str(blocks))
-    assert (ran.returncode, is_one_sentence(ran.stderr)) == (1, True)
+    assert (ran.returncode, is_one_sentence(ran.stderr)) == (3, True)

@@ -12,7 +12,7 @@ from decision_dna.ledger.opening import open_ledger
 from decision_dna.schemas.texts import time_text
 from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Settings
-from tests.cli.calling import dna, done, is_one_sentence, new_ledger, vkey_of
+from tests.cli.calling import dna, done, is_one_sentence, new_ledger, size_of, submission, vkey_of, write_lines
 
 
 @pytest.fixture
@@ -94,15 +94,20 @@ def test_a_run_from_a_time_on_begins_with_the_entry_before_it(ledger: Path, tmp_
 
 
 def test_without_a_heartbeat_after_it_one_is_appended(ledger: Path, tmp_path: Path) -> None:
+    done("append", ledger, write_lines(tmp_path / "more.ndjson", submission(50)))
     done("prove", ledger, "--stream", "x/nobody", "-o", tmp_path / "a.json")
     said = check(tmp_path / "a.json", vkey_of(ledger))
     assert (said["kind"], said["events"]) == ("absence", [])
-    assert done("status", ledger, "--json").json["size"] == 8
+    assert size_of(ledger) == 8  # the newest heartbeat commits to all that there is of it: nothing
+    done("prove", ledger, "--stream", "x/bot", "-o", tmp_path / "r.json")
+    assert [event["seq"] for event in check(tmp_path / "r.json", vkey_of(ledger))["events"]] == [1, 2, 3, 4, 5, 7]
+    assert size_of(ledger) == 9
 
 
 def test_where_no_heartbeat_can_be_appended_nobody_can_tell(ledger: Path, tmp_path: Path) -> None:
-    with open_ledger(ledger):
-        said = dna("prove", ledger, "--stream", "x/bot", "-o", tmp_path / "r.json")
+    with open_ledger(ledger) as opened:
+        to = opened.reader.event(6).entry.recorded_at
+        said = dna("prove", ledger, "--stream", "x/bot", "--to", to, "-o", tmp_path / "r.json")
     assert said.code == 3
     assert is_one_sentence(said.err)
     assert "no heartbeat was recorded after" in said.err
@@ -123,7 +128,14 @@ def test_a_running_service_proves_too(ledger: Path, tmp_path: Path) -> None:
         done("prove", address, 3, "-o", tmp_path / "e.json")
         done("prove", address, "--stream", "x/bot", "--to", at - 1, "-o", tmp_path / "r.json")
         done("prove", ledger, 4, "-o", tmp_path / "beside.json")
-        late = dna("prove", address, "--stream", "x/bot", "-o", tmp_path / "late.json")
+        newest = done("prove", address, "--stream", "x/bot", "-o", tmp_path / "newest.json").out
+        late = dna("prove", address, "--stream", "x/bot", "--to", at, "-o", tmp_path / "late.json")
+        later = dna("prove", address, "--stream", "x/bot", "--from", at, "-o", tmp_path / "late.json")
+    assert f"complete up to {time_text(at - 1)}" in newest
+    assert (tmp_path / "newest.json").read_bytes() == (tmp_path / "r.json").read_bytes()
+    done("prove", ledger, "--stream", "x/bot", "-o", tmp_path / "folder.json")
+    assert len(check(tmp_path / "folder.json", key)["events"]) == 5
+    assert (later.code, is_one_sentence(later.err)) == (3, True)
     assert check(tmp_path / "e.json", key)["holds"]
     assert check(tmp_path / "beside.json", key)["holds"]
     assert len(check(tmp_path / "r.json", key)["events"]) == 5

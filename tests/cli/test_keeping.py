@@ -120,7 +120,7 @@ def test_an_old_backup_is_refused_by_the_lock(ledger: Path, tmp_path: Path) -> N
     done("heartbeat", ledger)
     shutil.rmtree(ledger / "db")
     said = dna("restore", tmp_path / "b.tar", ledger)
-    assert (said.code, is_one_sentence(said.err)) == (1, True)
+    assert (said.code, is_one_sentence(said.err)) == (3, True)
     assert "the lock says 6" in said.err
     assert not (ledger / "db").exists()
 
@@ -130,10 +130,10 @@ def test_without_a_lock_a_backup_must_be_adopted(ledger: Path, tmp_path: Path) -
     shutil.copytree(ledger / "keys", tmp_path / "with keys" / "keys")
     for target in ("new", "with keys"):
         said = dna("restore", tmp_path / "b", tmp_path / target)
-        assert (said.code, is_one_sentence(said.err)) == (1, True)
+        assert (said.code, is_one_sentence(said.err)) == (3, True)
         assert "--adopt" in said.err
     no_keys = dna("restore", tmp_path / "b", tmp_path / "new", "--adopt")
-    assert (no_keys.code, is_one_sentence(no_keys.err)) == (1, True)
+    assert (no_keys.code, is_one_sentence(no_keys.err)) == (3, True)
     assert not (tmp_path / "new" / "db").exists()
     assert not (tmp_path / "new" / "lock").exists()
 
@@ -143,7 +143,7 @@ def test_what_is_no_backup_is_refused(what: str, ledger: Path, tmp_path: Path) -
     (tmp_path / "a file").write_text("no")
     (tmp_path / "a folder").mkdir()
     said = dna("restore", tmp_path / what, tmp_path / "new", "--adopt")
-    assert (said.code, is_one_sentence(said.err)) == (1, True)
+    assert (said.code, is_one_sentence(said.err)) == (2, True)
 
 
 def test_an_export_is_whole_or_not_there(ledger: Path, tmp_path: Path) -> None:
@@ -151,3 +151,58 @@ def test_an_export_is_whole_or_not_there(ledger: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("x.ndjson*")] == ["x.ndjson"]
     said = dna("export", ledger, "-o", tmp_path / "absent" / "x.ndjson")
     assert (said.code, is_one_sentence(said.err)) == (3, True)
+
+
+def test_a_backup_of_a_ledger_that_lost_a_table_is_refused(ledger: Path, tmp_path: Path) -> None:
+    found = 0
+    for at, table in enumerate(sorted((ledger / "db").glob("*.sst"))):
+        lost = shutil.copytree(ledger, tmp_path / str(at))
+        (lost / "db" / table.name).unlink()
+        before = sorted(tmp_path.iterdir())
+        said = dna("backup", lost, tmp_path / "b.tar")
+        holds = dna("verify", lost).code == 0  # where the table held nothing but indexes, which no backup has
+        assert said.code == (0 if holds else 1), said
+        if not holds:
+            found += 1
+            assert is_one_sentence(said.err)
+            assert "no backup was made" in said.err
+            assert sorted(tmp_path.iterdir()) == before
+        (tmp_path / "b.tar").unlink(missing_ok=True)
+    assert found >= 5
+
+
+@pytest.mark.parametrize("command", ["export", "prove", "verify", "backup"])
+@pytest.mark.parametrize("place", ["absent/x", "a file/x"])
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_read(
+    command: str, place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a file").write_text("")
+    rest = {
+        "export": ["-o", tmp_path / place],
+        "prove": [1, "-o", tmp_path / place],
+        "verify": ["--keep", tmp_path / place],
+        "backup": [tmp_path / place],
+    }[command]
+    said = dna(command, tmp_path / "no ledger", *rest)
+    assert (said.code, said.out, is_one_sentence(said.err)) == (3, "", True)
+    assert f"{tmp_path / place} cannot be written" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a file"]
+
+
+def test_what_was_kept_before_stands_until_there_is_more_to_keep(ledger: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("from before")
+    assert dna("verify", ledger, "--keep", kept).code == 3  # not pinned
+    assert dna("export", tmp_path / "absent", "-o", kept).code == 3
+    assert kept.read_text() == "from before"
+    (tmp_path / "link").symlink_to(kept)
+    done("verify", ledger, "--key", vkey_of(ledger), "--keep", tmp_path / "link")
+    assert kept.read_text().startswith("example.org/demo\n5\n")
+    assert (tmp_path / "link").is_symlink()
+    assert not [*tmp_path.glob("*.part")]
+
+
+def test_what_is_no_file_is_written_as_it_is(ledger: Path) -> None:
+    assert done("prove", ledger, 1, "-o", "/dev/null", "--json").json["bytes"] > 0
+    assert not Path("/dev/null").is_file()
+    assert Path("/dev/null").exists()

@@ -33,5 +33,5 @@ def test_no_heartbeat_is_appended_for_a_stream_that_cannot_be(tmp_path: Path) ->
 @pytest.mark.parametrize("command", ["heartbeat", "replay"])
 def test_an_address_is_no_folder(command: str) -> None:
     said = dna(command, "http://127.0.0.1:9")
-    assert (said.code, is_one_sentence(said.err)) == (1, True)
+    assert (said.code, is_one_sentence(said.err)) == (2, True)
     assert "own folder" in said.err

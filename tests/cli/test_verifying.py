@@ -95,7 +95,7 @@ def test_only_an_earlier_head_shows_a_history_written_anew(honest: Path, tmp_pat
 def test_start_up_refuses_a_restored_old_copy(honest: Path, tmp_path: Path) -> None:
     done("cheat", *AT_START, honest, tmp_path / "copy")
     said = dna("heartbeat", tmp_path / "copy")
-    assert (said.code, is_one_sentence(said.err)) == (1, True)
+    assert (said.code, is_one_sentence(said.err)) == (3, True)
 
 
 def test_the_list_has_every_lie_with_a_sentence() -> None:
@@ -106,9 +106,9 @@ def test_the_list_has_every_lie_with_a_sentence() -> None:
 
 
 def test_a_lie_needs_a_name_and_a_new_folder(honest: Path, tmp_path: Path) -> None:
-    assert dna("cheat", "whatever", honest, tmp_path / "copy").code == 1
+    assert dna("cheat", "whatever", honest, tmp_path / "copy").code == 2
     assert dna("cheat", "flip", honest, tmp_path).code == 1
-    assert dna("cheat", "flip", tmp_path / "absent", tmp_path / "copy").code == 1
+    assert dna("cheat", "flip", tmp_path / "absent", tmp_path / "copy").code == 3
 
 
 def test_an_export_is_verified_as_the_folder_is(honest: Path, tmp_path: Path) -> None:
