@@ -17,8 +17,10 @@ A store whose files are ahead of a damaged WAL is refused here (`store-corrupt`)
 """
 
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -51,7 +53,13 @@ CACHE_BYTES = 128 * MIB
 WAL_BYTES_MAX = 48 * MIB
 REOPENED_MAX = 500
 """A busy writer flushes several times a second, an erasing one more often; this takes minutes, and then something else is wrong."""
+TRIED_KEYS = 8
+READERS = 8
+"""What a disk serves at a time."""
 READ_ONLY = "the store is open for reading only"
+
+
+_readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
 
 
 class RocksBatch:
@@ -173,6 +181,9 @@ class RocksStore:
     is not. One process at a time may have a folder open for writing.
     """
 
+    slow_read_seconds = 0.0005
+    """If the first `TRIED_KEYS` of many take so long, they come from the disk, and the others are asked for side by side."""
+
     def __init__(self, path: str, db: _Database, beside: "_Beside | None" = None, *, no_writes: str = "") -> None:
         """Not for callers: `open`, `open_beside` and `open_read_only` choose the arguments."""
         self._path = path
@@ -242,10 +253,20 @@ class RocksStore:
 
     def get_many(self, family: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values of the keys in their order, None where there is none."""
+        wanted = list(keys)
         try:
-            return cast("list[bytes | None]", self._db.families[family].get(list(keys)))
+            get = self._db.families[family].get
+            started = time.perf_counter()
+            found = get(wanted[:TRIED_KEYS])
+            rest = wanted[TRIED_KEYS:]
+            if rest and time.perf_counter() - started < self.slow_read_seconds:
+                found += get(rest)
+            elif rest:
+                parts = [rest[at : at + TRIED_KEYS] for at in range(0, len(rest), TRIED_KEYS)]
+                found += [value for part in _readers.map(get, parts) for value in part]
         except Exception as error:
             raise _read_error(error) from error
+        return cast("list[bytes | None]", found)
 
     def scan(
         self, family: str, start: bytes = b"", end: bytes | None = None, *, reverse: bool = False

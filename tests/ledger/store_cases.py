@@ -56,7 +56,26 @@ class RocksPlace:
         return RocksStore.open_read_only(path)
 
 
-PLACES = {"memory": MemoryPlace, "rocks": RocksPlace}
+class SlowRocksPlace(RocksPlace):
+    """The same, as where every read takes long: many at a time are asked for side by side."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.slowed()
+
+    def reopen(self) -> Store:
+        """Close, and open again."""
+        super().reopen()
+        return self.slowed()
+
+    def slowed(self) -> Store:
+        """The store; no read is quick enough for it."""
+        assert isinstance(self.store, RocksStore)
+        self.store.slow_read_seconds = -1.0
+        return self.store
+
+
+PLACES = {"memory": MemoryPlace, "rocks": RocksPlace, "rocks on a slow disk": SlowRocksPlace}
 
 
 def put(store: Store, family: str, pairs: Mapping[bytes, bytes], *, durable: bool = False) -> None:

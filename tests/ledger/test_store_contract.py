@@ -122,6 +122,14 @@ def test_get_and_get_many(store: Store) -> None:
     assert store.get_many("ids", []) == []
 
 
+def test_get_many_gives_hundreds_in_their_order(store: Store) -> None:
+    rows = {number.to_bytes(2): str(number).encode() for number in range(0, 600, 2)}
+    put(store, "ids", rows)
+    for count in (7, 8, 9, 16, 17, 500):
+        wanted = [(number * 7 % 600).to_bytes(2) for number in range(count)]
+        assert store.get_many("ids", wanted) == [rows.get(key) for key in wanted]
+
+
 @pytest.mark.parametrize(
     ("start", "end", "found"),
     [
