@@ -19,7 +19,7 @@ A store whose files are ahead of a damaged WAL is refused here (`store-corrupt`)
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -254,19 +254,17 @@ class RocksStore:
     def get_many(self, family: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values of the keys in their order, None where there is none."""
         wanted = list(keys)
+        tried, rest = wanted[:TRIED_KEYS], wanted[TRIED_KEYS:]
         try:
-            get = self._db.families[family].get
+            get = cast("Callable[[list[bytes]], list[bytes | None]]", self._db.families[family].get)
             started = time.perf_counter()
-            found = get(wanted[:TRIED_KEYS])
-            rest = wanted[TRIED_KEYS:]
-            if rest and time.perf_counter() - started < self.slow_read_seconds:
-                found += get(rest)
-            elif rest:
-                parts = [rest[at : at + TRIED_KEYS] for at in range(0, len(rest), TRIED_KEYS)]
-                found += [value for part in _readers.map(get, parts) for value in part]
+            found = get(tried)
+            if time.perf_counter() - started < self.slow_read_seconds:
+                return found + get(rest) if rest else found
+            parts = [rest[at : at + TRIED_KEYS] for at in range(0, len(rest), TRIED_KEYS)]
+            return found + [value for part in _readers.map(get, parts) for value in part]
         except Exception as error:
             raise _read_error(error) from error
-        return cast("list[bytes | None]", found)
 
     def scan(
         self, family: str, start: bytes = b"", end: bytes | None = None, *, reverse: bool = False
