@@ -31,7 +31,7 @@ from decision_dna.schemas.ledgering import AUTHORITY_TYPES
 ACCOUNTED_EVENTS = 1 << 16
 """A statement is made about every so many events: what a start has to read, and with the last commit's at most that much more."""
 MESSAGE = b"decision-dna/accounted/v1\n"
-_MARK = b"ledger."
+MARK = b"ledger."
 """Stands in every entry whose type begins so; few others have it, and are looked at more closely."""
 
 
@@ -81,8 +81,8 @@ def read_changes(store: Store, frontier: merkle.Frontier, end: int) -> tuple[mer
     for _, run in store.scan("entries", layout.seq_key(at), layout.seq_key(end)):
         entries = layout.split_entries(run)
         leaves += [sha256(b"\x00" + entry).digest() for entry in entries]
-        if _MARK in run:
-            seqs += [seq for seq, entry in enumerate(entries, at) if _MARK in entry and _is_change(entry)]
+        if MARK in run:
+            seqs += [seq for seq, entry in enumerate(entries, at) if MARK in entry and _is_change(entry)]
         at += len(entries)
         if len(leaves) >= ACCOUNTED_EVENTS:
             frontier, leaves = merkle.extend(frontier, leaves), []

@@ -1,21 +1,17 @@
-"""Where a log comes from when it is verified: a store on disk, or an export. (Over HTTP: `ledger.remote`.)
+"""Where a log comes from when it is verified, and a store on disk as such a source. (An export: `ledger.exports`.)
 
 A source gives rows of (entry bytes, salt ‖ payload or None), the kept heads, and a hint of which entries change keys and
 policy; the hint is only ever assumed, and compared with what the entries turn out to say.
 """
 
-import base64
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Protocol
 
-import msgspec
-
 from decision_dna.ledger import layout
 from decision_dna.ledger.hashing import entry_hash, is_retry_tag
 from decision_dna.ledger.lock import Locked
-from decision_dna.ledger.notes import decode_base64, note_of
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Store
 from decision_dna.ledger.stored import Tail, check_stored
@@ -32,8 +28,7 @@ from decision_dna.ledger.verification import (
     fold_schedule,
 )
 from decision_dna.schemas.claims import decode_entry
-from decision_dna.schemas.codec import decode_json
-from decision_dna.schemas.errors import LedgerError, Malformed, ProofRejected
+from decision_dna.schemas.errors import LedgerError
 from decision_dna.schemas.texts import id_text
 
 Rows = list[Row]
@@ -274,112 +269,3 @@ class StoreSource:
             Finding(Step.STREAMS, span.seq, f"stream {name} starts at {span.first_seq}")
             for name, span in going_on.items()
         ]
-
-
-class ExportHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """First line of an export."""
-
-    format: str
-    origin: str
-    size: int
-
-
-class ExportRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One entry of an export; base64."""
-
-    entry: str
-    payload: str | None
-
-
-class ExportHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One kept head of an export."""
-
-    head: str
-
-
-EXPORT_FORMAT = "decision-dna/export@v1"
-_headers = msgspec.json.Decoder(ExportHeader)
-_rows = msgspec.json.Decoder(ExportRow)
-_notes = msgspec.json.Decoder(ExportHead)
-
-
-class ExportSource:
-    """A log in one NDJSON file (docs/format.md, section 10), held in memory."""
-
-    payloads_known = True
-
-    def __init__(self, data: bytes) -> None:
-        """Raises Malformed where the file is not an export."""
-        lines = data.split(b"\n")
-        if lines.pop() != b"":
-            raise Malformed("an export's lines each end with LF")
-        if not lines:
-            raise Malformed("an export has a first line")
-        header = decode_json(_headers, lines[0])
-        if header.format != EXPORT_FORMAT or not 1 <= header.size <= len(lines) - 2:
-            raise Malformed(f"not an export of {header.size} entries with a head")
-        self.origin, self.size = header.origin, header.size
-        self._rows = [self._decode_row(line) for line in lines[1 : 1 + header.size]]
-        self._heads = [decode_json(_notes, line).head.encode() for line in lines[1 + header.size :]]
-
-    @staticmethod
-    def _decode_row(line: bytes) -> tuple[bytes, StoredPayload]:
-        row = decode_json(_rows, line)
-        try:
-            payload = None if row.payload is None else decode_base64(row.payload, "payload")
-            return decode_base64(row.entry, "entry"), payload
-        except ProofRejected as error:
-            raise Malformed(str(error)) from None
-
-    def rows(self, start: int, end: int) -> tuple[Rows, list[Finding]]:
-        """As they stand in the file."""
-        return self._rows[start:end], []
-
-    def heads(self) -> list[tuple[int, bytes]]:
-        """With the sizes that they state; raises ProofRejected where one can't be read or they don't ascend."""
-        heads = [(note_of(note).size, note) for note in self._heads]
-        sizes = [size for size, _ in heads]
-        if sizes != sorted(set(sizes)):
-            raise ProofRejected("the heads of an export ascend")
-        return heads
-
-    def authority_hint(self) -> list[AuthorityEntry]:
-        """None: the first walk finds them."""
-        return []
-
-    def settle(self, segment: Segment) -> None:
-        """Nothing: left to the join."""
-        segment.tile_nodes = {}
-
-    def judge(self, joint: Joint) -> list[Finding]:  # noqa: ARG002  # the seam's signature
-        """The file holds nothing else."""
-        return []
-
-    def erased_past_lock(self) -> dict[int, bytes]:
-        """None: a file has no lock."""
-        return {}
-
-
-def export_lines(reader: LogReader) -> Iterator[bytes]:
-    """The visible log as an export, line by line."""
-    size = reader.size
-    yield _line(ExportHeader(EXPORT_FORMAT, reader.head().origin, size))
-    for seq in range(size):
-        event = reader.event(seq)
-        payload = (
-            None
-            if event.entry.open or event.payload is None or event.salt is None
-            else _text(event.salt + event.payload)
-        )
-        yield _line(ExportRow(_text(event.raw), payload))
-    for at in reader.heads():
-        if at <= size:
-            yield _line(ExportHead(reader.note_of(at).decode()))
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _line(row: msgspec.Struct) -> bytes:
-    return msgspec.json.encode(row) + b"\n"

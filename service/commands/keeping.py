@@ -20,12 +20,13 @@ from typing import Annotated
 import typer
 
 from decision_dna.ledger.audit import Progress, verify
+from decision_dna.ledger.exports import export_lines
 from decision_dna.ledger.folder import newest_head
 from decision_dna.ledger.lock import Lock, Locked
 from decision_dna.ledger.notes import note_of
 from decision_dna.ledger.opening import lock_file, open_ledger
 from decision_dna.ledger.rocks import RocksStore
-from decision_dna.ledger.sources import StoreSource, export_lines
+from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import LOG_FAMILIES, Store
 from decision_dna.schemas.errors import CannotOpen, Conflict, LedgerError, Malformed, ProofRejected, Refused
 from decision_dna.service.commands.outputs import check_folder, output
@@ -179,7 +180,7 @@ def export(
     It holds all payloads that are not erased, and no keys.
     """
     with output(to) as file, fixed_view(directory) as log, progress("export", shown=not json) as bar:
-        for at, line in enumerate(export_lines(log.reader)):
+        for at, line in enumerate(export_lines(log.source)):
             file.write(line)
             bar(min(at, log.head.size), log.head.size)
         size = log.head.size

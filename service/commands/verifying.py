@@ -13,11 +13,12 @@ import typer
 from decision_dna.ledger.audit import Check, Extra, Progress, Report, freshness
 from decision_dna.ledger.audit import verify as verify_source
 from decision_dna.ledger.entrance import enter
+from decision_dna.ledger.exports import ExportSource, verify_export
 from decision_dna.ledger.folder import verify_folder
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.merkle import TILE_WIDTH
 from decision_dna.ledger.notes import Vkey, note_of
-from decision_dna.ledger.sources import ExportSource, Source, StoreSource
+from decision_dna.ledger.sources import Source, StoreSource
 from decision_dna.ledger.verification import SEGMENT_EVENTS, Joint, Step
 from decision_dna.ledger.workers import Workers
 from decision_dna.schemas.errors import BadInput, ProofRejected, Refused
@@ -135,7 +136,7 @@ def _verified(asked: Asked, processes: int) -> Report:
     if path.is_file():
         if asked.from_seq:
             raise typer.BadParameter("an export is read as a whole: verify it without --from-seq")
-        return _walked(_export(path), asked)
+        return _of_export(path, asked, processes)
     with fixed_view(path) as view:
         begin = _begin(view.source, asked)
         return verify_folder(
@@ -179,16 +180,23 @@ def _of_service(source: RemoteSource, asked: Asked, processes: int) -> Report:
         return check(executor=workers, remote_work=work_there)
 
 
-def _walked(source: Source, asked: Asked) -> Report:
-    """In this process."""
-    return verify_source(
-        source,
-        asked.key,
-        progress=asked.bar,
-        note_types=NOTE_TYPES,
-        checks=checks_of(source),
-        earlier=asked.earlier,
-    )
+def _of_export(path: Path, asked: Asked, processes: int) -> Report:
+    with path.open("rb") as file:
+        try:
+            source = ExportSource(file)
+            source.read(asked.bar)
+        except BadInput as error:
+            raise Refused(f"{path} does not hold: {error}") from None
+        return verify_export(
+            source,
+            path,
+            asked.key,
+            processes=processes,
+            progress=asked.bar,
+            note_types=NOTE_TYPES,
+            checks=checks_of(source),
+            earlier=asked.earlier,
+        )
 
 
 def _as_walked(view: View, at: int) -> Check:
@@ -202,13 +210,6 @@ def _as_walked(view: View, at: int) -> Check:
         return checks_of(source)[at](joint, heads)
 
     return check
-
-
-def _export(path: Path) -> ExportSource:
-    try:
-        return ExportSource(path.read_bytes())
-    except BadInput as error:
-        raise Refused(f"{path} does not hold: {error}") from None
 
 
 def _fields(report: Report) -> dict[str, object]:

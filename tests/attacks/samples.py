@@ -5,10 +5,11 @@ from pathlib import Path
 import msgspec
 
 from decision_dna.ledger.cheat import Copy, Row
+from decision_dna.ledger.exports import export_lines
 from decision_dna.ledger.folder import read_folder
 from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.notes import Vkey
-from decision_dna.ledger.sources import export_lines
+from decision_dna.ledger.sources import StoreSource
 from decision_dna.schemas import codec
 from decision_dna.schemas.payloads import Payload
 from tests.ledger.samples import fill, new_ledger
@@ -30,7 +31,7 @@ def vkey_of(path: Path) -> Vkey:
 def export_of(path: Path) -> bytes:
     """The folder's log as one file."""
     with read_folder(path) as view:
-        return b"".join(export_lines(view.reader))
+        return b"".join(export_lines(StoreSource(view.store, view.lock.read())))
 
 
 def add_own(copy: Copy, like: int, payload: Payload) -> int:

@@ -1,5 +1,6 @@
 """Logs and files that verification accepts, or shows as more than they are."""
 
+from io import BytesIO
 from pathlib import Path
 
 import msgspec
@@ -10,12 +11,13 @@ from decision_dna.ledger.audit import freshness, verify
 from decision_dna.ledger.authority import Authority
 from decision_dna.ledger.cheat import Copy
 from decision_dna.ledger.evidence import Around, check_evidence, leaves_before, prove_event, prove_run
+from decision_dna.ledger.exports import ExportSource
 from decision_dna.ledger.folder import newest_head, read_folder, verify_folder
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.lock import HeadLock, Locked
 from decision_dna.ledger.memory import MemoryStore
 from decision_dna.ledger.rocks import RocksStore
-from decision_dna.ledger.sources import ExportSource, StoreSource
+from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.verification import AuthorityEntry, fold_schedule
 from decision_dna.schemas import codec
 from decision_dna.schemas.errors import LedgerError
@@ -36,7 +38,7 @@ def test_an_erasure_is_held_against_its_target_wherever_that_lies_in_its_run(tmp
     copy.relink(added)
     copy.sign_heads()
     copy.write(path, tmp_path / "lie")
-    assert not verify(ExportSource(export_of(tmp_path / "lie")), vkey_of(path)).holds
+    assert not verify(ExportSource(BytesIO(export_of(tmp_path / "lie"))), vkey_of(path)).holds
     assert not verify_folder(tmp_path / "lie", vkey_of(path)).holds
 
 

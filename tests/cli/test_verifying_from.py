@@ -150,6 +150,20 @@ def test_an_earlier_head_is_held_against_a_long_log_in_two_processes(tmp_path: P
     head = kept(tmp_path / "d", tmp_path, 20_000)
     said = dna("verify", tmp_path / "d", "--key", vkey_of(tmp_path / "d"), "--head", head, "--json")
     assert (said.code, said.json["findings"]) == (0, [])
+    file = tmp_path / "x.ndjson"
+    done("export", tmp_path / "d", "-o", file)
+    exported = dna("verify", file, "--key", vkey_of(tmp_path / "d"), "--head", head, "--json")
+    reports = exported.json, said.json
+    for report in reports:
+        del report["verdicts"]["freshness"]
+    assert (exported.code, reports[0]) == (0, reports[1])
+    lines = file.read_bytes().splitlines(keepends=True)
+    for at, bent in (
+        (30_000, lines[30_001]),
+        (SEGMENT_EVENTS + 5, lines[-1]),
+    ):  # an entry twice; a head among the entries
+        file.write_bytes(b"".join([*lines[:at], bent, *lines[at + 1 :]]))
+        assert dna("verify", file, "--key", vkey_of(tmp_path / "d")).code == 1
     another = msgspec.structs.replace(note_of(head.read_bytes()), root=b"\x07" * 32)
     head.write_bytes(sign_checkpoint(another, read_keyring(tmp_path / "d" / "keys").of_purpose("log")))
     lie = dna("verify", tmp_path / "d", "--key", vkey_of(tmp_path / "d"), "--head", head, "--json")

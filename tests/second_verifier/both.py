@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from functools import partial
+from io import BytesIO
 from types import ModuleType
 from typing import Any
 
@@ -12,8 +13,8 @@ import msgspec
 
 from decision_dna.ledger.audit import Work, do_work, verify
 from decision_dna.ledger.evidence import check_evidence
+from decision_dna.ledger.exports import ExportSource
 from decision_dna.ledger.notes import Vkey
-from decision_dna.ledger.sources import ExportSource
 from decision_dna.schemas.errors import LedgerError
 from tests.data import ROOT
 
@@ -71,7 +72,8 @@ def ask_first(data: bytes, vkey: str | None, *, evidence: bool, pieces: int = 0)
         steps = frozenset(finding.step for finding in found.findings)
         return Answer(found.holds, steps, found.holds, "; ".join(finding.text for finding in found.findings))
     try:
-        source = ExportSource(data)
+        source = ExportSource(BytesIO(data))
+        source.read()
     except LedgerError as error:
         return Answer(False, frozenset({1}), False, str(error))
     report = (

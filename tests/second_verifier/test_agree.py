@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from decision_dna.ledger.evidence import Around, leaves_before, prove_event, prove_fork, prove_run
+from decision_dna.ledger.exports import export_lines
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.notes import Checkpoint, sign_checkpoint
-from decision_dna.ledger.sources import export_lines
+from decision_dna.ledger.sources import StoreSource
 from tests.ledger.samples import fill, new_ledger
 from tests.second_verifier.agree import compare, main, run, table
 from tests.second_verifier.both import Answer, ask_first, ask_second
@@ -89,7 +90,9 @@ def around(ledger: Ledger) -> tuple[tuple[int, ...], list[int]]:
 
 
 def test_what_a_ledger_exports_is_accepted_by_both(ledger: Ledger) -> None:
-    both_accept(b"".join(export_lines(ledger.reader)), str(ledger.vkey), evidence=False)
+    both_accept(
+        b"".join(export_lines(StoreSource(ledger.store, ledger.reader.head()))), str(ledger.vkey), evidence=False
+    )
 
 
 def test_what_a_ledger_proves_is_accepted_by_both(ledger: Ledger) -> None:
