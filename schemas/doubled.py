@@ -13,11 +13,12 @@ from typing import Any
 
 import msgspec
 
-from decision_dna.schemas.codec import DEPTH_MAX
+from decision_dna.schemas.codec import DEPTH_MAX, NOT_DECODED
 from decision_dna.schemas.errors import Malformed
 
 _PLAIN = frozenset((str, int, float, bool, bytes, type(None)))
 _NOTHING: Iterable[object] = ()
+_key = msgspec.msgpack.Decoder(str).decode
 
 
 def keys_in(value: object) -> int:
@@ -44,7 +45,10 @@ def check_json(text: bytes, keys: int) -> None:
     if b"\t" in text or b"\r" in text or b"\n" in text:
         bound += text.count(b"\t:") + text.count(b"\r:") + text.count(b"\n:")
     if bound != keys:
-        json.loads(text.decode(), object_pairs_hook=_each_once, parse_int=str, parse_float=str, parse_constant=str)
+        try:
+            json.loads(text.decode(), object_pairs_hook=_each_once, parse_int=str, parse_float=str, parse_constant=str)
+        except NOT_DECODED as error:  # in a value that was lost, which nobody looked at before
+            raise Malformed(f"not JSON: {error}") from None
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> None:
@@ -128,10 +132,10 @@ def _end_of(data: bytes, at: int, depth: int) -> int:
 
 def _end_of_map(data: bytes, at: int, count: int, depth: int) -> int:
     _check_depth(depth)
-    seen: set[object] = set()
+    seen: set[str] = set()
     for _ in range(count):
         end = _end_of(data, at, depth - 1)
-        key = msgspec.msgpack.decode(data[at:end])
+        key = _text(data[at:end])
         if key in seen:
             raise _twice(key)
         seen.add(key)
@@ -139,10 +143,17 @@ def _end_of_map(data: bytes, at: int, count: int, depth: int) -> int:
     return at
 
 
+def _text(data: bytes) -> str:
+    try:
+        return _key(data)
+    except NOT_DECODED:
+        raise Malformed("a map key that is not text") from None
+
+
 def _check_depth(depth: int) -> None:
     if depth < 0:
         raise Malformed(f"nested deeper than {DEPTH_MAX}")
 
 
-def _twice(key: object) -> Malformed:
-    return Malformed(f"the key {str(key)[:60]!r} stands twice in one object")
+def _twice(key: str) -> Malformed:
+    return Malformed(f"the key {key[:60]!r} stands twice in one object")

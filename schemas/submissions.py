@@ -28,6 +28,8 @@ from decision_dna.schemas.payloads import (
 from decision_dna.schemas.texts import base64_bytes, hex_bytes, time_ns
 
 BODY_BYTES_MAX = 16 * 1024 * 1024
+SUBMISSION_BYTES_MAX = 8 * PAYLOAD_BYTES_MAX
+"""Of one: escapes and blanks can make JSON six times as long as its payload."""
 
 Media = Literal["json", "ndjson", "msgpack"]
 MEDIA_TYPES: dict[str, Media] = {
@@ -164,15 +166,16 @@ def _body(
 
 def decode_json(data: bytes | msgspec.Raw) -> Submission | SignedSubmission:
     """One JSON object. Raises Malformed, TooLarge, UnknownType."""
+    text = _sized(data)
     try:
-        wire = _json(data)
+        wire = _json(text)
     except _UNREADABLE as error:
         raise Malformed(f"not a submission: {error}") from None
     if wire.claim is not None or wire.type is None or wire.source is None:
-        return _signed_json(wire, bytes(data))
+        return _signed_json(wire, text)
     schema = wire.schema or newest_schema(wire.type)
     payload, keys = counted_payload(wire.type, schema, bytes(wire.payload))
-    doubled.check_json(bytes(data), keys + _keys_of(wire))
+    doubled.check_json(text, keys + _keys_of(wire))
     return Submission(
         wire.type,
         schema,
@@ -189,13 +192,14 @@ def decode_json(data: bytes | msgspec.Raw) -> Submission | SignedSubmission:
 
 def decode_msgpack(data: bytes | msgspec.Raw) -> Submission | SignedSubmission:
     """One MessagePack map. Raises Malformed, TooLarge, UnknownType."""
+    text = _sized(data)
     try:
-        wire = _packed(data)
+        wire = _packed(text)
     except _UNREADABLE as error:
         raise Malformed(f"not a submission: {error}") from None
     if wire.claim is not None or wire.type is None or wire.source is None:
-        return _signed_msgpack(wire, bytes(data))
-    doubled.check_msgpack_map(bytes(data), _keys_of(wire))
+        return _signed_msgpack(wire, text)
+    doubled.check_msgpack_map(text, _keys_of(wire))
     schema = wire.schema or newest_schema(wire.type)
     return Submission(
         wire.type,
@@ -209,6 +213,13 @@ def decode_msgpack(data: bytes | msgspec.Raw) -> Submission | SignedSubmission:
         wire.trace or "",
         wire.expected_stream_seq,
     )
+
+
+def _sized(data: bytes | msgspec.Raw) -> bytes:
+    text = bytes(data)
+    if len(text) > SUBMISSION_BYTES_MAX:
+        raise TooLarge(f"a submission of {len(text)} bytes, at most {SUBMISSION_BYTES_MAX}")
+    return text
 
 
 def _keys_of(wire: _Json | _Packed) -> int:

@@ -58,6 +58,9 @@ class Wire(HttpToolsProtocol):
     """When the head began to come that is not complete."""
     _heard: float
     """When something came last."""
+    _unread, _unread_since = 0, 0.0
+    """How many bytes of answers its client leaves unread, and since when it is that many."""
+    _watch: asyncio.TimerHandle | None = None
 
     if TYPE_CHECKING:
         cycle: RequestResponseCycle
@@ -65,15 +68,16 @@ class Wire(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Too many are told so, and go."""
         super().connection_made(transport)
-        front: Front = self.app
         self._head_since = self._heard = self.loop.time()
-        self._patience = self.loop.call_later(front.parts.settings.request_seconds, self._look)
+        self._look_again(self._patience)
+        front: Front = self.app
         if len(self.connections) > front.parts.settings.connections_max:
             self._end_with(Busy("too many connections are open: try again in a moment"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is waited for any more."""
-        self._patience.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -97,26 +101,49 @@ class Wire(HttpToolsProtocol):
         # request like others, and nothing that follows is taken for one.
         self._deaf, self.cycle.keep_alive = True, False
 
-    def _look(self) -> None:
-        """Let go whoever keeps us waiting; while we do not read ourselves, nobody does."""
+    @property
+    def _patience(self) -> float:
         front: Front = self.app
-        now, seconds = self.loop.time(), front.parts.settings.request_seconds
-        if self.flow.read_paused:
+        return front.parts.settings.request_seconds
+
+    def _look_again(self, seconds: float) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self.loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """Let go whoever reads nothing of what it asked for, or keeps us waiting."""
+        now, unread = self.loop.time(), self.transport.get_write_buffer_size()
+        if unread != self._unread:
+            self._unread, self._unread_since = unread, now
+        elif unread and now - self._unread_since >= self._patience:
+            self.transport.abort()
+            return
+        if unread or self.transport.is_closing():
+            self._look_again(self._patience)
+        else:
+            self._look_for_more(now)
+
+    def _look_for_more(self, now: float) -> None:
+        if self.flow.read_paused:  # then nobody keeps us waiting but ourselves
             self._heard = now
             self._head_since = None if self._head_since is None else now
         idle = self.cycle is None or (self.cycle.response_complete and not self.pipeline)
         awaited = idle or self._head_since is not None or self.cycle.more_body
         waited = now - (self._heard if self._head_since is None else self._head_since) if awaited else 0.0
-        if waited < seconds:
-            self._patience = self.loop.call_later(seconds - waited, self._look)
+        if waited < self._patience:
+            self._look_again(self._patience - waited)
         elif idle:
-            self._end_with(RequestRefused(HTTPStatus.REQUEST_TIMEOUT, f"no whole request came in {seconds:g} s"))
+            said = f"no whole request came in {self._patience:g} s"
+            self._end_with(RequestRefused(HTTPStatus.REQUEST_TIMEOUT, said))
         else:
             self.transport.close()
+            self._look_again(self._patience)
 
     def _end_with(self, error: LedgerError | RequestRefused) -> None:
         self.transport.write(_answer(refusal(error), keep_alive=False))
         self.transport.close()
+        self._look_again(self._patience)
 
     def on_response_complete(self) -> None:
         """Take the next request; no more are read while some wait, or a client that reads no answers would fill us with requests."""

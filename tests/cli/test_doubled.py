@@ -59,6 +59,40 @@ def test_what_is_nested_too_deep_is_said_before_the_stack_ends(opening: bytes, d
         decode_msgpack(packed_map(("type", kind), ("source", source), ("payload", deep), ("type", kind)))
 
 
+NO_TEXT = [
+    b"\x91\x01",
+    b"\x80",
+    b"\xd4\x05\x01",
+    b"\xd4\xff\x01",
+    b"\xc0",
+    b"\xa1\xff",
+]  # a list, a map, extensions, nothing, no UTF-8
+
+
+@pytest.mark.parametrize("key", NO_TEXT)
+@pytest.mark.parametrize("null", [(), (("subject", b"\xc0"),)])
+def test_a_key_that_is_no_text_is_malformed_wherever_it_is_met(
+    key: bytes, null: tuple[tuple[object, bytes], ...]
+) -> None:
+    around = [("source", b"\xa1s"), *null]
+    nested = packed_map(("a", b"\x81" + key + ONE))
+    unknown = packed_map(("slot", ONE), ("reason", b"\xa1r"), ("u", b"\x81" + key + ONE))
+    for kind, payload in (("x.a", b"\x81" + key + ONE), ("x.a", nested), ("observation.skip", unknown)):
+        with pytest.raises(Malformed):
+            decode_msgpack(packed_map(("type", msgspec.msgpack.encode(kind)), *around, ("payload", payload)))
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [b'"\xff"', b"[" * 5000 + b"]" * 5000, b"[" * 970 + b"]" * 970, b'{"a":' * 970 + b"1" + b"}" * 970, b'"\\ud800"'],
+)
+def test_a_value_that_another_one_replaced_is_looked_at_too(lost: bytes) -> None:
+    for first, second in ((lost, b"{}"), (b"{}", lost)):
+        text = b'{"type":"x.a","source":"s","payload":%b,"payload":%b}' % (first, second)
+        with pytest.raises(Malformed):
+            decode_json(text)
+
+
 PACKED_TWICE = [
     ("in the payload", packed_map(("a", ONE), ("a", TWO)), "a"),
     ("spelled in another way", b"\x82\xa1a\x01\xd9\x01a\x02", "a"),

@@ -117,6 +117,8 @@ def test_a_bad_line_is_an_error_at_its_own_place() -> None:
         (b"\x91", "msgpack", Malformed),
         (b"{}\n" * 10_001, "ndjson", TooLarge),
         (b" " * (16 * 1024 * 1024 + 1), "json", TooLarge),
+        (b" " * (2 * 1024 * 1024) + b"{}", "json", TooLarge),
+        (b"\x81\xa1a\xc6" + (2 * 1024 * 1024).to_bytes(4) + bytes(2 * 1024 * 1024), "msgpack", TooLarge),
     ],
 )
 def test_bodies_that_are_none(data: bytes, media: str, kind: type[BadInput]) -> None:

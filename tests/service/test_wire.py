@@ -47,7 +47,7 @@ class Line(asyncio.Transport):
         super().__init__()
         self.wire: Wire | None = None
         self.sent = bytearray()
-        self.closed, self.reading = False, True
+        self.closed, self.aborted, self.reading = False, False, True
         self._moved = asyncio.Event()
 
     def write(self, data: Any) -> None:
@@ -59,6 +59,13 @@ class Line(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
         self._moved.set()
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.close()
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.sent)
 
     def is_closing(self) -> bool:
         return self.closed
@@ -82,15 +89,18 @@ class Line(asyncio.Transport):
                 continue
             if self.wire is not None:
                 self.wire.resume_writing()  # what was there is read
-            await asyncio.wait_for(self._moved.wait(), SECONDS_MAX)
-            self._moved.clear()
+            await self.moved()
         return found
 
     async def end(self) -> None:
         """Wait until the connection is closed."""
         while not self.closed:
-            await asyncio.wait_for(self._moved.wait(), SECONDS_MAX)
-            self._moved.clear()
+            await self.moved()
+
+    async def moved(self) -> None:
+        """Wait until something happens."""
+        await asyncio.wait_for(self._moved.wait(), SECONDS_MAX)
+        self._moved.clear()
 
     def _whole(self) -> Answer | None:
         head, gap, rest = bytes(self.sent).partition(b"\r\n\r\n")
@@ -411,6 +421,40 @@ async def test_whoever_never_ends_a_request_is_let_go(begun: bytes, told: list[i
         await line.end()
         cast(Wire, line.wire).connection_lost(None)
         assert here.ledger.reader.size == 2
+
+
+@pytest.mark.parametrize("path", ["/api/events/1", "/api/stream?from_seq=0", "/checkpoint"])
+async def test_whoever_reads_nothing_is_let_go(path: str) -> None:
+    """Its answers wait, and so it is not read either."""
+    async with house(request_seconds=0.05) as here:
+        line = here.connect()
+        cast(Wire, line.wire).data_received(asked("GET", path) * 500)
+        await line.end()
+        assert line.aborted
+
+
+async def test_a_connection_that_is_closed_does_not_wait_for_its_last_answer_to_be_read() -> None:
+    async with house(request_seconds=0.05) as here:
+        line = here.connect()
+        cast(Wire, line.wire).data_received(asked("GET", "/api/events/1", "connection: close"))
+        await line.end()
+        while not line.aborted:
+            await line.moved()
+        assert [answer.status for answer in await line.answers(1)] == [200]
+
+
+async def test_whoever_reads_slowly_is_waited_for() -> None:
+    async with house(request_seconds=0.05) as here:
+        line = here.connect()
+        cast(Wire, line.wire).data_received(asked("GET", "/api/stream?from_seq=0"))
+        line.sent += bytes(10_000_000)
+        for _ in range(3):
+            late = here.connect()
+            while not late.closed:  # so a patience is over
+                del line.sent[0]  # a byte was read
+                await asyncio.sleep(0)
+            assert not line.closed
+        assert line.sent
 
 
 async def test_whoever_is_answered_keeps_nobody_waiting() -> None:
