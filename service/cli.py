@@ -7,7 +7,7 @@ chain. Every error that may leave the system ends here, as one sentence on stder
     1    it does not: a verification found it false, or it was refused, or what was asked for is not in the log
     2    wrong usage, or input that is none, such as a file without a block
     3    cannot tell, or cannot be done: no ledger there, or one that cannot be opened or read; no network, no key, no disk
-    130  somebody pressed Ctrl-C
+    130  somebody pressed Ctrl-C before it was done; what runs until then, as `serve` does, ends with 0
     141  whoever read the output went away, as `head` does: that is no error, and nothing is said
 
 So a missing folder, lock or `CURRENT`, a damaged block and a start-up that refused are 3 from every command. Where a log can be

@@ -1,13 +1,17 @@
 """Files that commands write: there as a whole or not at all, and a place that cannot be written is said before the work begins.
 
-The bytes go into `NAME.part` beside the file, which takes its name at the end. If the process dies in between, what stood under
-the name still stands. What is no file (a terminal, a pipe) is written as it is.
+The bytes go into a file of their own beside it (`NAME.<random>.part`), which takes the name at the end: of two writers the last
+one wins, whole. If the process dies in between, what stood under the name still stands, and the part is left behind. What is no
+file (a terminal, a pipe) is written as it is.
 """
 
+import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from decision_dna.schemas.errors import Unavailable
 
@@ -15,17 +19,30 @@ from decision_dna.schemas.errors import Unavailable
 @contextmanager
 def output(path: Path) -> Iterator[BinaryIO]:
     """A file to be written; where nothing was written to it, the place stays as it was. Raises Unavailable for a place that cannot be written."""
-    if path.exists() and not path.is_file():
-        with _opened(path, path) as direct:
-            yield direct
-        return
-    place = path.resolve()
-    part = place.with_name(place.name + ".part")
-    opened = _opened(part, path)
     try:
-        with opened as file:
+        if path.exists() and not path.is_file():
+            with _opened(path, path, "wb") as file:
+                yield file
+        else:
+            yield from _beside(path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise Unavailable(f"{path} cannot be written: {error.strerror}") from None  # only a handle has no name
+
+
+def _beside(path: Path) -> Iterator[BinaryIO]:
+    place = path.resolve()
+    part = place.with_name(f"{place.name}.{secrets.token_hex(4)}.part")
+    file = _opened(part, path, "xb")
+    try:
+        with file:
+            if place.exists():
+                shutil.copymode(place, part)  # a file that others could not read stays one
             yield file
             written = file.tell()
+            file.flush()
+            os.fsync(file.fileno())
         if written:
             part.replace(place)
     finally:
@@ -38,8 +55,8 @@ def check_folder(path: Path) -> None:
         raise Unavailable(f"{path} cannot be written: {path.absolute().parent} is no folder")
 
 
-def _opened(path: Path, said: Path) -> BinaryIO:
+def _opened(path: Path, said: Path, mode: Literal["wb", "xb"]) -> BinaryIO:
     try:
-        return path.open("wb")
+        return path.open(mode)
     except OSError as error:
         raise Unavailable(f"{said} cannot be written: {error.strerror}") from None

@@ -32,9 +32,9 @@ def watch(
     the block: a block that was read before appends nothing.
 
     A file that is no block is said in the log too (observation.skip), and on stderr. Exit code 2 where none of the files
-    was a block, 1 where an event was refused.
+    was a block, 1 where an event was refused; 0 where --follow ends by Ctrl-C.
     """
-    tally = Tally()
+    tally, ended = Tally(), False
     try:
         with written(directory) as ledger:
             for item in _items(source, follow=follow):
@@ -44,9 +44,10 @@ def watch(
     except KeyboardInterrupt:
         if not follow:
             raise
+        ended = True
     if not json:
         write(tally.sentence())
-    return tally.code()
+    return 0 if ended else tally.code()
 
 
 class Tally:
