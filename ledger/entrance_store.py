@@ -11,7 +11,6 @@ from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import Store
 from decision_dna.ledger.streams import StreamHead
-from decision_dna.ledger.verification import Finding, Joint
 from decision_dna.schemas.errors import LedgerError
 
 
@@ -36,7 +35,3 @@ class EnterableStore(StoreSource):
         with suppress(LedgerError):
             return heads_before(self._log, self.store, self._indexes, seq)
         return None
-
-    def judge(self, joint: Joint) -> list[Finding]:
-        """As of a whole log, but for what only its earlier entries could say."""
-        return self._judge_from(joint.first, joint)

@@ -520,9 +520,15 @@ class _Check:
             )
         if report.kind == "run" and self.evidence.run is not None:
             run = self.evidence.run
+            inside = [at for at in self._of_role("run") if run.from_ns < at.entry.recorded_at <= run.to_ns]
             after = f" after {time_text(run.from_ns)}" if run.from_ns else ""
+            others = (
+                f"; {rest} around them, to tie them to what comes before and after"
+                if (rest := len(run.entries) - len(inside))
+                else ""
+            )
             report.facts.append(
-                f"these {len(run.entries)} entries are all of {run.stream}{after} up to {time_text(run.to_ns)}"
+                f"{len(inside)} of these entries are all of {run.stream} recorded{after} up to {time_text(run.to_ns)}{others}"
             )
         if report.kind == "absence" and self.evidence.run is not None:
             run = self.evidence.run

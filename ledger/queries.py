@@ -30,6 +30,9 @@ from decision_dna.schemas.claims import Claim, Entry, Natural, check_plain_text,
 from decision_dna.schemas.errors import InvariantBroken, Malformed, NotFound
 
 PAGE_EVENTS_MAX = 1000
+PAGE_BYTES_MAX = 8 * 1024 * 1024
+"""From so many bytes of entries and payloads on a page ends, with the event that reached them."""
+READ_EVENTS = 128
 NO_END = 2**63 - 1
 
 Order = Literal["asc", "desc"]
@@ -104,12 +107,24 @@ def query(
         low, high = (state.at, state.size) if order == "asc" else (0, state.at)
     low, high = _narrowed(reader, indexes, wanted, low, high)
     seqs = find(indexes, wanted, low, high, reverse=order == "desc")
-    found = list(islice(_events(indexes.store, wanted, seqs, limit + 1), limit + 1))
+    found, more = _filled(_events(indexes.store, wanted, seqs, min(limit + 1, READ_EVENTS)), limit)
     following = None
-    if len(found) > limit:
-        at = found[limit - 1].seq + (order == "asc")
+    if more:
+        at = found[-1].seq + (order == "asc")
         following = encode_cursor(CursorState(head.size, at, digest))
-    return Page(found[:limit], following, head)
+    return Page(found, following, head)
+
+
+def _filled(events: Iterator[Event], limit: int) -> tuple[list[Event], bool]:
+    """As many as a page takes, and whether there are more."""
+    found: list[Event] = []
+    size = 0
+    for event in events:
+        if len(found) == limit or size >= PAGE_BYTES_MAX:
+            return found, True
+        found.append(event)
+        size += len(event.raw) + len(event.payload or b"")
+    return found, False
 
 
 def check_filter(wanted: EventFilter) -> None:

@@ -20,7 +20,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -261,8 +261,9 @@ class RocksStore:
             found = get(tried)
             if time.perf_counter() - started < self.slow_read_seconds:
                 return found + get(rest) if rest else found
-            parts = [rest[at : at + TRIED_KEYS] for at in range(0, len(rest), TRIED_KEYS)]
-            return found + [value for part in _readers.map(get, parts) for value in part]
+            parts = [_readers.submit(get, rest[at : at + TRIED_KEYS]) for at in range(0, len(rest), TRIED_KEYS)]
+            wait(parts)  # all, also where one fails: a store that is closed under a read stays open for ever
+            return found + [value for part in parts for value in part.result()]
         except Exception as error:
             raise _read_error(error) from error
 

@@ -198,12 +198,9 @@ class StoreSource:
         ]
 
     def judge(self, joint: Joint) -> list[Finding]:
-        """The small families, and the root that the lock says beside its checkpoint."""
-        return self._judge_from(0, joint)
-
-    def _judge_from(self, first: int, joint: Joint) -> list[Finding]:
+        """The small families, as far as the joined entries say what they hold, and the root that the lock says beside its checkpoint."""
         tail = self.tail()
-        given, findings = joint.frontier.root(), check_stored(self.store, joint, tail, first)
+        given, findings = joint.frontier.root(), check_stored(self.store, joint, tail)
         if tail is not None:
             findings += tail.segment.findings
         if given != self.head.root:
@@ -225,13 +222,16 @@ class StoreSource:
         if tip.size <= self.size or self.size < self.head.size:
             return None
         whole = StoreSource(self.store, Locked(self.origin, tip.size, tip.root, ""))
-        rows, findings = whole.rows(self.size, min(tip.size, self.size + SEGMENT_EVENTS))
         schedule = fold_schedule(whole.authority_hint())
         check = SegmentCheck(self.origin, self.size, schedule, payloads_known=True, note_types=frozenset())
-        check.add(self.size, rows)
         segment = check.segment
-        segment.end = self.size + len(rows)
-        segment.findings += findings
+        while segment.end < tip.size:
+            rows, findings = whole.rows(segment.end, min(tip.size, segment.end + SEGMENT_EVENTS))
+            check.add(segment.end, rows)
+            segment.end += len(rows)
+            segment.findings += findings
+            if not rows:  # a tip can say any size
+                break
         self._judge_joint(segment)
         if segment.end != tip.size or check.prev != tip.last_hash or segment.last_recorded_at != tip.recorded_at:
             segment.findings.append(

@@ -25,20 +25,20 @@ class Tail(msgspec.Struct, frozen=True):
     last_hash: bytes
 
 
-def check_stored(store: Store, joint: Joint, tail: Tail | None, first: int = 0) -> list[Finding]:
+def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]:
     """Every difference between the small families and what the log gives, each in the step that it belongs to.
 
-    They are as new as the last write, so a tail past the lock counts with them. Of a log that was walked from entry `first`
+    They are as new as the last write, so a tail past the lock counts with them. Of a log that was joined from `joint.first`
     on, what those entries say: `ids`, kept heads before it, and rows of streams and authors that were silent are left alone.
     """
+    first, whole = joint.first, joint.first == 0
     streams, authors, meta, size = _with_tail(joint, tail)
     said = store.get("meta", layout.ACCOUNTED_KEY)
     if said is not None:
         meta[layout.ACCOUNTED_KEY] = said  # judged by itself: it is as old as it says
-    whole = first == 0
     return [
         *_compare(store, "meta", meta, Step.TREE),
-        *_judge_accounted(said, joint, first),
+        *_judge_accounted(said, joint),
         *_compare(store, "streams", streams, Step.STREAMS, others=not whole),
         *_compare(store, "authors", authors, Step.ATTESTATIONS, others=not whole),
         *(_count(store, "ids", size, Step.ENCODING) if whole else ()),
@@ -73,10 +73,10 @@ def _with_tail(joint: Joint, tail: Tail | None) -> tuple[Rows, Rows, Rows, int]:
     )
 
 
-def _judge_accounted(row: bytes | None, joint: Joint, first: int) -> Iterator[Finding]:
+def _judge_accounted(row: bytes | None, joint: Joint) -> Iterator[Finding]:
     """What is said of which entries change keys and policy is of a head that was kept, true, and signed by that head's newest key.
 
-    Before `first` no root is known but those that were asked for.
+    Before `joint.first` no root is known but those that were asked for.
     """
     if row is None:
         return
@@ -85,7 +85,7 @@ def _judge_accounted(row: bytes | None, joint: Joint, first: int) -> Iterator[Fi
     except LedgerError as error:
         yield Finding(Step.ATTESTATIONS, None, f"meta/accounted: {error}")
         return
-    root = joint.roots.get(said.size, said.root if said.size < first else None)
+    root = joint.roots.get(said.size, said.root if said.size < joint.first else None)
     given = joint.origin, root, tuple(met.seq for met in joint.authority if met.seq < said.size)
     signers = joint.schedule[-1][1].log_keys_at(said.size)[-1:] if joint.schedule else []
     if (said.origin, said.root, said.seqs) != given:

@@ -122,24 +122,24 @@ class Segment(msgspec.Struct):
 
     start: int
     end: int
-    findings: list[Finding]
-    found: dict[int, int]
-    first_prev: bytes | None
-    last_hash: bytes
-    first_recorded_at: int | None
-    last_recorded_at: int
-    streams: dict[str, StreamSpan]
-    authors: dict[bytes, AuthorSpan]
-    authority: list[AuthorityEntry]
-    heartbeats: list[HeartbeatMet]
-    erasures: list[tuple[int, int, bytes]]
-    missing: list[tuple[int, bytes]]
-    causes: list[tuple[int, bytes]]
-    ids: list[tuple[int, bytes, str]]
-    subtrees: dict[int, list[bytes]]
-    tile_nodes: dict[tuple[int, int], bytes]
-    noted: list[AuthorityEntry]
-    attestations: dict[str, int]
+    findings: list[Finding] = []
+    found: dict[int, int] = {}
+    first_prev: bytes | None = None
+    last_hash: bytes = ZEROS
+    first_recorded_at: int | None = None
+    last_recorded_at: int = 0
+    streams: dict[str, StreamSpan] = {}
+    authors: dict[bytes, AuthorSpan] = {}
+    authority: list[AuthorityEntry] = []
+    heartbeats: list[HeartbeatMet] = []
+    erasures: list[tuple[int, int, bytes]] = []
+    missing: list[tuple[int, bytes]] = []
+    causes: list[tuple[int, bytes]] = []
+    ids: list[tuple[int, bytes, str]] = []
+    subtrees: dict[int, list[bytes]] = {}
+    tile_nodes: dict[tuple[int, int], bytes] = {}
+    noted: list[AuthorityEntry] = []
+    attestations: dict[str, int] = msgspec.field(default_factory=lambda: {"author": 0, "notary": 0, "none": 0})
 
     def count_findings(self) -> None:
         """After findings were added from outside: no step has fewer than its list says."""
@@ -164,28 +164,7 @@ class SegmentCheck:
         self.schedule = [item for item in schedule if item[0] > start]
         before = [item for item in schedule if item[0] <= start]
         self.authority = before[-1][1] if before else None
-        self.segment = Segment(
-            start,
-            start,
-            [],
-            {},
-            None,
-            ZEROS,
-            None,
-            0,
-            {},
-            {},
-            [],
-            [],
-            [],
-            [],
-            [],
-            [],
-            {},
-            {},
-            [],
-            {"author": 0, "notary": 0, "none": 0},
-        )
+        self.segment = Segment(start, start)
         self.leaves: list[bytes] = []
         self.prev: bytes | None = None
         self._judged: dict[tuple[str, str, bytes], bytes | None] = {}

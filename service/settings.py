@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Requests of many events are decoded and signed beside the service, in `prepare_processes` that start when the first of
     them comes; with 0, as whatever else takes long, in `prepare_threads`. Whoever connects when `connections_max` are open,
     subscribers among them, is told to come again; whoever lets us wait `request_seconds` for the rest of a head, or for
-    anything at all of a body, is let go.
+    anything more of a body or for the reading of an answer, or ten times as long for the whole, is let go.
     """
 
     host: str = "127.0.0.1"

@@ -16,11 +16,14 @@ from decision_dna.schemas.errors import BadInput, Conflict, NotFound, Refused
 from decision_dna.schemas.ledgering import KEY, KeyChange
 from decision_dna.schemas.texts import hex_bytes
 from decision_dna.service.commands.places import RootKey, fixed_view, read_root_key, written
-from decision_dna.service.commands.terminal import Dir, Json, write, write_json, write_table
+from decision_dna.service.commands.terminal import SEQ_MAX, Dir, Json, write, write_json, write_table
 from decision_dna.service.commands.views import typed
 
 _NOTHING_WRITTEN = (Refused, Conflict, BadInput)
 """After any other error the change may stand, and its key is needed."""
+
+OVERLAP_MAX = 2**32
+"""More than any log that changes its key goes on to hold: its last entry under both has a seq that can be written."""
 
 Purpose = Literal["log", "notary", "anchor"]
 
@@ -29,7 +32,10 @@ parse_key_id = typed(lambda text: hex_bytes(text, 8, "key id"))
 
 
 def show(directory: Dir, json: Json = False) -> None:
-    """Show the live keys."""
+    """Show the live keys, and what to pin: the log's vkey, or the root key's, which `check` takes whatever log key signed.
+
+    After a rotation, evidence from before it is checked with the vkey from before, or with the root's.
+    """
     with fixed_view(directory) as log:
         authority = log.authority()
     keyring = read_keyring(directory / "keys")
@@ -55,12 +61,13 @@ def show(directory: Dir, json: Json = False) -> None:
         }
         for purpose, key, what in live
     ]
-    vkey = str(Vkey(authority.origin, authority.log[-1].key))
+    vkey, root_vkey = (str(Vkey(authority.origin, key)) for key in (authority.log[-1].key, authority.root))
     if json:
-        write_json({"vkey": vkey, "keys": rows})
+        write_json({"vkey": vkey, "root_vkey": root_vkey, "keys": rows})
         return
     write_table(("purpose", "key id", "public", "private half", "for"), [_cells(row) for row in rows])
-    write(f"vkey  {vkey}")
+    write(f"vkey       {vkey}")
+    write(f"root vkey  {root_vkey}")
 
 
 def _cells(row: dict[str, object]) -> tuple[object, ...]:
@@ -71,7 +78,10 @@ def rotate(
     directory: Dir,
     purpose: Annotated[Purpose, typer.Argument(metavar="PURPOSE", help="Which key: log, notary or anchor.")],
     overlap: Annotated[
-        int, typer.Option("--overlap", min=0, help="Log key only: heads of so many entries more are signed by both.")
+        int,
+        typer.Option(
+            "--overlap", min=0, max=OVERLAP_MAX, help="Log key only: heads of so many entries more are signed by both."
+        ),
     ] = 0,
     root: RootKey = None,
     json: Json = False,
@@ -79,7 +89,8 @@ def rotate(
     """Put a new log, notary or anchor key in the place of the live one.
 
     The new key's file is DIR/keys/PURPOSE-KEYID.key. Signed by the root key where it is at hand, else by the key that is
-    replaced. A verifier that pinned an old log key keeps its pin while a head signed by it is kept.
+    replaced. `dna verify` keeps holding under an old log key while a head signed by it is kept; evidence is checked with the
+    key that signed it, or with the root's (`dna keys show`). DIR.vkey becomes the new log key's.
     """
     with written(directory) as ledger:
         authority = ledger.writer.authority
@@ -166,7 +177,8 @@ def revoke(
     directory: Dir,
     key: Annotated[bytes, typer.Argument(metavar="KEYID", parser=parse_key_id, help="As `dna keys show` names it.")],
     suspect_from: Annotated[
-        int | None, typer.Option("--suspect-from", min=0, help="The seq from which its entries are suspect.")
+        int | None,
+        typer.Option("--suspect-from", min=0, max=SEQ_MAX, help="The seq from which its entries are suspect."),
     ] = None,
     root: RootKey = None,
     json: Json = False,

@@ -23,7 +23,7 @@ from decision_dna.schemas.texts import time_ns, time_text
 from decision_dna.service.commands.outputs import output
 from decision_dna.service.commands.places import View, fixed_view, is_address, written
 from decision_dna.service.commands.remote import Service
-from decision_dna.service.commands.terminal import Json, Place, write, write_json
+from decision_dna.service.commands.terminal import Json, Place, parse_event, write, write_json
 from decision_dna.service.commands.views import parse_time
 
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Where to write it.")]
@@ -32,7 +32,9 @@ Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", dir_okay
 def prove(
     place: Place,
     file: Output,
-    event: Annotated[str | None, typer.Argument(metavar="ID", help="A seq, an event id, or a fingerprint.")] = None,
+    event: Annotated[
+        str | None, typer.Argument(metavar="ID", parser=parse_event, help="A seq, an event id, or a fingerprint.")
+    ] = None,
     stream: Annotated[
         str | None, typer.Option("--stream", help="family/source, such as x/bot: all of it between two times.")
     ] = None,
@@ -69,15 +71,16 @@ def prove(
         raise typer.BadParameter("--from lies after --to")
     with output(file) as out:
         if stream is not None:
-            run = _asked_run(place, stream, time_from or 0, time_to)
-            data, until = run.data, f", complete up to {time_text(run.to_ns)}"
+            data, to_ns = _asked_run(place, stream, time_from or 0, time_to)
         else:
-            data, until = _of_event(place, event or "", payload=payload, anchored=anchored), ""
+            data, to_ns = _of_event(place, event or "", payload=payload, anchored=anchored), None
         out.write(data)
+    until = None if to_ns is None else time_text(to_ns)
     if json:
-        write_json({"file": str(file), "bytes": len(data)})
+        write_json({"file": str(file), "bytes": len(data), "complete_to": until})
     else:
-        write(f"{file}: {len(data)} bytes{until}; check it with: dna check {file} --key VKEY")
+        complete = "" if until is None else f", complete up to {until}"
+        write(f"{file}: {len(data)} bytes{complete}; check it with: dna check {file} --key VKEY")
 
 
 def _of_event(place: str, event: str, *, payload: bool, anchored: bool) -> bytes:
@@ -156,7 +159,7 @@ def _prove_stream(path: Path, stream: str, from_ns: int, to_ns: int | None) -> _
     with fixed_view(path) as log:
         until = _newest_heartbeat_for(log, stream, from_ns) if to_ns is None else to_ns
         if until is not None and (beat := _heartbeat_after(log, until)) is not None:
-            return _Run(_run(log, stream, from_ns, until, beat), until)
+            return _run_of(log, stream, from_ns, until, beat)
     until = time.time_ns() - 1 if to_ns is None else to_ns
     if from_ns > until:
         raise Unavailable(f"{time_text(from_ns)} is not over: nothing can be complete after it yet")
@@ -165,7 +168,7 @@ def _prove_stream(path: Path, stream: str, from_ns: int, to_ns: int | None) -> _
         beat = _heartbeat_after(log, until)
         if beat is None:
             raise Unavailable("the heartbeat that was just appended is not visible yet: try again")
-        return _Run(_run(log, stream, from_ns, until, beat), until)
+        return _run_of(log, stream, from_ns, until, beat)
 
 
 def _newest_heartbeat_for(log: View, stream: str, from_ns: int) -> int | None:
@@ -191,19 +194,12 @@ def _heartbeat_after(log: View, to_ns: int) -> int | None:
     return next(find(log.indexes, EventFilter(type=HEARTBEAT), log.reader.seq_after(to_ns), log.head.size), None)
 
 
-def _run(log: View, stream: str, from_ns: int, to_ns: int, beat: int) -> bytes:
+def _run_of(log: View, stream: str, from_ns: int, to_ns: int, beat: int) -> _Run:
     """The run from the last entry recorded at or before `from_ns` (the stream's first, where there is none) to the heartbeat."""
     wanted = EventFilter(stream=stream)
-    anchor = next(find(log.indexes, wanted, 0, log.reader.seq_after(from_ns), reverse=True), 0)
-    seqs = list(find(log.indexes, wanted, anchor, beat))
+    start = next(find(log.indexes, wanted, 0, log.reader.seq_after(from_ns), reverse=True), 0)
+    seqs = list(find(log.indexes, wanted, start, beat))
     before = next(find(log.indexes, EventFilter(type=HEARTBEAT), 0, seqs[0], reverse=True), None) if seqs else None
     around = Around(_authority_seqs(log), before, beat)
-    return prove_run(
-        log.reader,
-        stream,
-        seqs,
-        from_ns,
-        to_ns,
-        around,
-        list_leaves(heads_before(log.reader, log.store, log.indexes, beat)),
-    )
+    leaves = list_leaves(heads_before(log.reader, log.store, log.indexes, beat))
+    return _Run(prove_run(log.reader, stream, seqs, from_ns, to_ns, around, leaves), to_ns)

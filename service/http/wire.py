@@ -8,7 +8,9 @@ length, a client that reads its answers. Whatever else comes goes the long way, 
 `tests/service/test_wire.py` sends every request both ways.
 
 What it knows of uvicorn: `_start_asgi_task` begins a request (from `on_headers_complete`, or once the one before it on
-its connection was answered), and a cycle whose `response_complete` is set is over.
+its connection was answered), and a cycle whose `response_complete` is set is over. `cycle` is the newest, `pipeline` has
+those that wait, the newest at its left; its parser's errors and upgrades come to `send_400_response` and
+`_unsupported_upgrade_warning`.
 """
 
 import asyncio
@@ -37,6 +39,8 @@ from decision_dna.service.http.problems import RequestRefused
 from decision_dna.service.ingest import BYTES_ON_LOOP_MAX
 
 CONNECTION_CLOSE = (b"connection", b"close")
+BODY_PATIENCES = 10
+"""So many times as long as for a head, or for any more of a body, all of a request may take."""
 _PLAIN_LENGTH_MAX = len(str(BYTES_ON_LOOP_MAX))
 
 
@@ -50,14 +54,18 @@ _ALWAYS = _lines(ALWAYS)
 class Wire(HttpToolsProtocol):
     """One connection."""
 
+    _running: RequestResponseCycle | None = None
+    """The request in hand. (`cycle` is the newest that was read, which may wait behind it.)"""
     _short: RequestResponseCycle | None = None
     """The request that goes the short way, and whose body is still to come."""
     _deaf = False
     """What still comes is of another protocol, or of nobody."""
+    _last_word: RequestRefused | None = None
+    """To be said when what was taken is answered."""
+    _begun: float
     _head_since: float | None
-    """When the head began to come that is not complete."""
     _heard: float
-    """When something came last."""
+    """When the newest request began to come; likewise its head, if that is not complete; when anything came last."""
     _unread, _unread_since = 0, 0.0
     """How many bytes of answers its client leaves unread, and since when it is that many."""
     _watch: asyncio.TimerHandle | None = None
@@ -68,31 +76,41 @@ class Wire(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Too many are told so, and go."""
         super().connection_made(transport)
-        self._head_since = self._heard = self.loop.time()
+        self._begun = self._head_since = self._heard = self.loop.time()
         self._look_again(self._patience)
         front: Front = self.app
         if len(self.connections) > front.parts.settings.connections_max:
             self._end_with(Busy("too many connections are open: try again in a moment"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody is waited for any more."""
+        """Nobody is waited for any more, and the request in hand hears of it: uvicorn tells the newest alone."""
         if self._watch is not None:
             self._watch.cancel()
+        if (running := self._running) is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
         super().connection_lost(exc)
 
+    # --- requests ------------------------------------------------------------------------------------------------------
+
     def data_received(self, data: bytes) -> None:
-        """More of a request."""
+        """Bytes of requests."""
         self._heard = self.loop.time()
         if not self._deaf:
             super().data_received(data)
 
     def on_message_begin(self) -> None:
-        """A head comes."""
-        self._head_since = self.loop.time()
+        """The first byte of one."""
+        self._begun = self._head_since = self.loop.time()
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of its head. Those behind a body in chunks say nothing that anybody was asked about: they are left out."""
+        if self._head_since is not None:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """A head is here."""
+        """What comes now is a body."""
         self._head_since = None
         super().on_headers_complete()
 
@@ -101,10 +119,24 @@ class Wire(HttpToolsProtocol):
         # request like others, and nothing that follows is taken for one.
         self._deaf, self.cycle.keep_alive = True, False
 
+    def send_400_response(self, msg: str) -> None:
+        """Bytes that are no request: what was taken before them is answered first, for it was done."""
+        self._deaf, self._last_word = True, RequestRefused(HTTPStatus.BAD_REQUEST, msg)
+        if self.pipeline and self.cycle.more_body:
+            self.pipeline.popleft()  # the newest: its body will not come
+        if self._is_idle or (self._running is self.cycle and self.cycle.more_body):
+            self._end_with(self._last_word)
+
+    # --- patience ------------------------------------------------------------------------------------------------------
+
     @property
     def _patience(self) -> float:
         front: Front = self.app
         return front.parts.settings.request_seconds
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._running is None or (self._running.response_complete and not self.pipeline)
 
     def _look_again(self, seconds: float) -> None:
         if self._watch is not None:
@@ -112,48 +144,53 @@ class Wire(HttpToolsProtocol):
         self._watch = self.loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        """Let go whoever reads nothing of what it asked for, or keeps us waiting."""
+        """Let go whoever keeps us waiting: for the rest of a request, or for room for our answers."""
         now, unread = self.loop.time(), self.transport.get_write_buffer_size()
         if unread != self._unread:
             self._unread, self._unread_since = unread, now
-        elif unread and now - self._unread_since >= self._patience:
-            self.transport.abort()
-            return
-        if unread or self.transport.is_closing():
-            self._look_again(self._patience)
-        else:
-            self._look_for_more(now)
-
-    def _look_for_more(self, now: float) -> None:
-        if self.flow.read_paused:  # then nobody keeps us waiting but ourselves
-            self._heard = now
-            self._head_since = None if self._head_since is None else now
-        idle = self.cycle is None or (self.cycle.response_complete and not self.pipeline)
-        awaited = idle or self._head_since is not None or self.cycle.more_body
-        waited = now - (self._heard if self._head_since is None else self._head_since) if awaited else 0.0
-        if waited < self._patience:
-            self._look_again(self._patience - waited)
-        elif idle:
+        since = self._unread_since if unread else self._awaited_since(now)
+        if now - since < self._patience:
+            self._look_again(self._patience - (now - since))
+        elif unread:
+            self.transport.abort()  # `close` would wait for what is never taken
+        elif self._is_idle:
             said = f"no whole request came in {self._patience:g} s"
             self._end_with(RequestRefused(HTTPStatus.REQUEST_TIMEOUT, said))
         else:
             self.transport.close()
-            self._look_again(self._patience)
+
+    def _awaited_since(self, now: float) -> float:
+        """Since when the client owes us a part of a request; now, where it is our turn. While we do not read, nobody owes."""
+        if self.flow.read_paused:
+            self._begun = self._heard = now
+            self._head_since = None if self._head_since is None else now
+        if self._head_since is not None:
+            return self._head_since
+        if self.cycle is not None and self.cycle.more_body:
+            return min(self._heard, self._begun + (BODY_PATIENCES - 1) * self._patience)
+        return self._heard if self._is_idle else now
 
     def _end_with(self, error: LedgerError | RequestRefused) -> None:
         self.transport.write(_answer(refusal(error), keep_alive=False))
         self.transport.close()
         self._look_again(self._patience)
 
+    # --- answers -------------------------------------------------------------------------------------------------------
+
     def on_response_complete(self) -> None:
         """Take the next request; no more are read while some wait, or a client that reads no answers would fill us with requests."""
         super().on_response_complete()
-        if self.pipeline and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
             self.flow.pause_reading()
+        elif self._last_word is not None and self._is_idle:
+            self._end_with(self._last_word)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # A request that waited for another one may have its body already: then nothing would call us again. And one whose
         # client leaves answers unread goes the way that waits for it.
+        self._running = cycle
         if cycle.more_body and not self.flow.write_paused and _is_short(cycle):
             self._short = cycle
         else:
@@ -211,7 +248,7 @@ class Wire(HttpToolsProtocol):
         front: Front = self.app
         front.parts.metrics.requested(cycle.scope["method"], said.status)
         cycle.response_started = cycle.response_complete = True
-        if cycle.disconnected:
+        if cycle.disconnected or self.transport.is_closing():
             return
         if CONNECTION_CLOSE in said.more:
             cycle.keep_alive = False

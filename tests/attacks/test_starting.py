@@ -10,7 +10,7 @@ from random import Random
 import msgspec
 import pytest
 
-from decision_dna.ledger import hashing, layout, merkle
+from decision_dna.ledger import accounting, hashing, layout, merkle
 from decision_dna.ledger.accounting import ACCOUNTED_EVENTS, Accounted, decode_accounted, sign_accounted
 from decision_dna.ledger.audit import verify
 from decision_dna.ledger.authority import Authority
@@ -22,6 +22,7 @@ from decision_dna.ledger.keyring import Keyring
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.lock import Lock, Locked
 from decision_dna.ledger.memory import Faults, MemoryLock, MemoryStore
+from decision_dna.ledger.notes import note_of
 from decision_dna.ledger.opening import lock_file, open_ledger, resume, write_genesis
 from decision_dna.ledger.plan import AuthorDraft, Prepared, Signer, Tip, link, prepare, prepare_signed
 from decision_dna.ledger.reader import LogReader
@@ -321,6 +322,16 @@ def test_a_statement_says_nothing_of_what_comes_after_its_head(revoked: Revoked)
     assert decode_accounted(sign_accounted(keyring(), revoked.authority, head, [0, 1, 2, 9])).seqs == (0, 1)
 
 
+def test_a_true_statement_by_a_stranger_is_named() -> None:
+    ledger, store, _ = new_log()
+    head, stranger = ledger.reader.head(), SigningKey(b"a stranger".ljust(32))
+    signature = stranger.sign(accounting._message(head.origin, head.size, head.root, (0,)))
+    theirs = msgspec.structs.replace(decode_accounted(vouch(ledger, 0)), signature=signature)
+    put(store, "meta", layout.ACCOUNTED_KEY, codec.encode(theirs))
+    report = verify(StoreSource(store, head), ledger.vkey)
+    assert {step.step for step in report.steps if step.status == "fail"} == {Step.ATTESTATIONS}
+
+
 def test_a_signed_statement_that_is_not_true_is_named() -> None:
     ledger, store, _ = new_log()
     register(ledger)
@@ -383,6 +394,19 @@ def test_a_start_that_read_for_long_makes_a_statement(long: Long) -> None:
     put(lost, "meta", layout.ACCOUNTED_KEY, None)
     resume(None, lost, MemoryLock(head), keyring(), clock)
     assert (said_in(lost).size, said_in(lost).root, said_in(lost).seqs) == (head.size, head.root, (0,))
+
+
+def test_a_store_far_ahead_of_its_lock_goes_on(long: Long) -> None:
+    """As when a lock is put back that was kept long ago: nothing is wrong with what came after."""
+    ledger, store, clock, _ = long
+    note = ledger.reader.note_of(1)
+    first = Locked(ledger.origin, 1, note_of(note).root, note.decode())
+    ahead = store.kill()
+    assert resume(None, ahead, MemoryLock(first), keyring(), clock).reader.size == ledger.reader.size
+    bent = store.kill()
+    spoil(bent, ledger.reader.size - 1)
+    with pytest.raises(CannotOpen):
+        resume(None, bent, MemoryLock(first), keyring(), clock)
 
 
 def test_a_statement_of_a_start_is_about_a_head_that_readers_know(long: Long) -> None:

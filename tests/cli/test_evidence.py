@@ -91,6 +91,12 @@ def test_a_run_from_a_time_on_begins_with_the_entry_before_it(ledger: Path, tmp_
     done("prove", ledger, "--stream", "x/bot", "--from", at, "--to", at + 1, "-o", tmp_path / "r.json")
     said = check(tmp_path / "r.json", vkey_of(ledger))
     assert [event["seq"] for event in said["events"]] == [5]
+    fact = f"0 of these entries are all of x/bot recorded after {time_text(at)} up to {time_text(at + 1)}"
+    assert f"{fact}; 1 around them, to tie them to what comes before and after" in said["facts"]
+    done("prove", ledger, "--stream", "x/bot", "-o", tmp_path / "whole.json")
+    (fact,) = (fact for fact in check(tmp_path / "whole.json", vkey_of(ledger))["facts"] if "are all of" in fact)
+    assert fact.startswith("5 of these entries are all of x/bot recorded up to ")
+    assert "other" not in fact
 
 
 def test_without_a_heartbeat_after_it_one_is_appended(ledger: Path, tmp_path: Path) -> None:

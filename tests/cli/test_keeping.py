@@ -50,6 +50,22 @@ def test_a_rotated_key_is_used_from_then_on(purpose: str, ledger: Path, tmp_path
     assert (vkey_of(ledger) != old) == (purpose == "log")
 
 
+def test_evidence_from_around_a_rotation_holds_under_the_root_key(ledger: Path, tmp_path: Path) -> None:
+    root = done("keys", "show", ledger, "--json").json["root_vkey"]
+    before, after, old = tmp_path / "before.json", tmp_path / "after.json", vkey_of(ledger)
+    done("prove", ledger, 1, "-o", before)
+    done("keys", "rotate", ledger, "log")
+    done("append", ledger, write_lines(tmp_path / "m.ndjson", submission(20)))
+    done("prove", ledger, 1, "-o", after)
+    new = vkey_of(ledger)
+    codes = {
+        (file.stem, key): dna("check", file, "--key", key).code for file in (before, after) for key in (old, new, root)
+    }
+    assert [key for key, code in codes.items() if code] == [("before", new), ("after", old)]
+    assert holds(ledger, root)
+    assert f"root vkey  {root}" in done("keys", "show", ledger).out
+
+
 def test_an_overlap_has_both_keys_sign(ledger: Path) -> None:
     done("keys", "rotate", ledger, "log", "--overlap", 10)
     assert len(keys_of(ledger)["log"]) == 2

@@ -11,9 +11,11 @@ from decision_dna.ledger.layout import seq_key
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.memory import MemoryStore
+from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.queries import (
     NO_END,
     EventFilter,
+    Order,
     lineage,
     query,
     read_events,
@@ -21,6 +23,7 @@ from decision_dna.ledger.queries import (
     stream_run,
 )
 from decision_dna.ledger.reader import Event, LogReader
+from decision_dna.ledger.writer import Placed
 from decision_dna.schemas import codec
 from decision_dna.schemas.errors import InvariantBroken, LedgerError, Malformed, NotFound
 from tests.ledger.memory_log import ORIGIN, SOURCES, SUBJECTS, TRACES, Events, new_log
@@ -138,6 +141,22 @@ def test_a_walk_is_stable_while_the_log_grows_and_is_indexed(order):
     assert found == expected
     assert ledger.reader.size > BLOCK_EVENTS
     assert indexes.saved() > 0
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_a_page_of_large_events_is_a_shorter_one(order: Order) -> None:
+    ledger, store, _ = new_log()
+    payload = codec.encode({"data": bytes(250_000)})
+    placed = ledger.append([Draft("x.large", 1, "dex", payload) for _ in range(40)]).outcomes
+    seqs = [one.seq for one in placed if isinstance(one, Placed)]
+    cursor, walked = None, list[int]()
+    for count in (34, 6):
+        page = query(ledger.reader, Indexes(store), EventFilter(type="x.large"), order=order, cursor=cursor)
+        assert len(page.events) == count
+        walked += [event.seq for event in page.events]
+        cursor = page.next_cursor
+    assert cursor is None
+    assert walked == (seqs if order == "asc" else seqs[::-1])
 
 
 def test_what_was_just_appended_is_seen_at_once():

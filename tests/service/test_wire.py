@@ -344,6 +344,80 @@ async def test_what_follows_a_request_for_another_protocol_is_no_request(method:
         assert (here.ledger.reader.size, bytes(line.sent), line.closed) == (size, b"", True)
 
 
+CHUNK = asked("POST", "/api/events", "content-type: application/json", "transfer-encoding: chunked")
+
+
+@pytest.mark.parametrize(
+    ("taken", "garbage", "told", "appended"),
+    [
+        ([], b"no HTTP at all\r\n\r\n", [400], 0),
+        ([post(event(1))], b"no HTTP at all\r\n\r\n", [201, 400], 1),
+        ([post(event(1)), post(event(2))], b"\x16\x03\x01", [201, 201, 400], 2),
+        ([asked("GET", "/api/events?limit=1")], b"G\x00\r\n\r\n", [200, 400], 0),
+        ([asked("GET", "/api/events/1"), post(event(1))], b"\x00", [200, 201, 400], 1),
+        ([post(event(1))], CHUNK + b"zz\r\n", [201, 400], 1),
+        ([], CHUNK + b"zz\r\n", [400], 0),
+        ([], CHUNK + b"2\r\n[]zz", [400], 0),
+    ],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_was_taken_is_answered_before_what_is_no_request(
+    taken: list[bytes], garbage: bytes, told: list[int], appended: int, at_once: bool
+) -> None:
+    """It was done, and whoever asked for it must hear so."""
+    async with house() as here:
+        size, line = here.ledger.reader.size, here.connect()
+        packets = [b"".join([*taken, garbage])] if at_once else [*taken, garbage]
+        for packet in packets:
+            cast(Wire, line.wire).data_received(packet)
+        answers = await line.answers(len(told))
+        assert [answer.status for answer in answers] == told
+        await line.end()
+        cast(Wire, line.wire).connection_lost(None)
+        assert (bytes(line.sent), here.ledger.reader.size) == (b"", size + appended)
+        assert problem_of(answers[-1]).status == 400
+
+
+async def test_nothing_is_said_into_a_stream_that_is_open() -> None:
+    async with house() as here:
+        line = here.connect()
+        cast(Wire, line.wire).data_received(asked("GET", "/api/stream?from_seq=0"))
+        while b"id: 1" not in line.sent:
+            await line.moved()
+        cast(Wire, line.wire).data_received(b"no HTTP at all\r\n\r\n")
+        here.ledger.append([draft(1)])
+        while b"id: 2" not in line.sent:
+            await line.moved()
+        assert line.sent.count(b"HTTP/1.1") == 1
+        cast(Wire, line.wire).connection_lost(None)
+
+
+async def test_a_subscriber_that_goes_is_gone_also_where_it_asked_on() -> None:
+    async with house(subscribers_max=1) as here:
+        first, second = here.connect(), here.connect()
+        cast(Wire, first.wire).data_received(asked("GET", "/api/stream?from_seq=0") + asked("GET", "/api/events/1"))
+        while b"id: 1" not in first.sent:
+            await first.moved()
+        cast(Wire, first.wire).connection_lost(None)
+        while here.front.parts.tail.subscribers:
+            await asyncio.sleep(0)  # a turn of the loop
+        cast(Wire, second.wire).data_received(asked("GET", "/api/stream?from_seq=0"))
+        while b"id: 1" not in second.sent:
+            await second.moved()
+
+
+async def test_what_stands_behind_a_body_in_chunks_is_no_header() -> None:
+    async with house() as here:
+        body = msgspec.json.encode(event(1))
+        wrong = CHUNK.replace(b"localhost", b"evil.example") + b"%x\r\n%b\r\n0\r\nhost: localhost\r\n\r\n" % (
+            len(body),
+            body,
+        )
+        assert (await here.ask(wrong)).status == 421
+        right = CHUNK + b"%x\r\n%b\r\n0\r\nhost: evil.example\r\n\r\n" % (len(body), body)
+        assert (await here.ask(right)).status == 201
+
+
 async def test_a_client_that_goes_away_leaves_its_event() -> None:
     async with house() as here:
         line = here.connect()
@@ -455,6 +529,21 @@ async def test_whoever_reads_slowly_is_waited_for() -> None:
                 await asyncio.sleep(0)
             assert not line.closed
         assert line.sent
+
+
+async def test_a_body_that_drips_is_waited_for_and_not_for_ever() -> None:
+    async with house(request_seconds=0.05) as here:
+        line, patiences = here.connect(), 0
+        cast(Wire, line.wire).data_received(
+            asked("POST", "/api/events", "content-type: application/json", "content-length: 10000000")
+        )
+        while not line.closed:
+            late = here.connect()
+            while not late.closed and not line.closed:
+                cast(Wire, line.wire).data_received(b" ")
+                await asyncio.sleep(0)
+            patiences += late.closed
+        assert 1 <= patiences <= 11
 
 
 async def test_whoever_is_answered_keeps_nobody_waiting() -> None:
