@@ -6,6 +6,7 @@ is counted, and the rest compared whole. Indexes and views are verified by rebui
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
@@ -32,15 +33,15 @@ def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]
     on, what those entries say: `ids`, kept heads before it, and rows of streams and authors that were silent are left alone.
     """
     first, whole = joint.first, joint.first == 0
-    streams, authors, meta, size = _with_tail(joint, tail)
+    size, meta, streams, authors = _last_written(joint, tail)
     said = store.get("meta", layout.ACCOUNTED_KEY)
     if said is not None:
         meta[layout.ACCOUNTED_KEY] = said  # judged by itself: it is as old as it says
     return [
         *_compare(store, "meta", meta, Step.TREE),
         *_judge_accounted(said, joint),
-        *_compare(store, "streams", streams, Step.STREAMS, others=not whole),
-        *_compare(store, "authors", authors, Step.ATTESTATIONS, others=not whole),
+        *_compare(store, "streams", streams, Step.STREAMS, expected_only=not whole),
+        *_compare(store, "authors", authors, Step.ATTESTATIONS, expected_only=not whole),
         *(_count(store, "ids", size, Step.ENCODING) if whole else ()),
         *_count(store, "nodes", sum(size >> height for height in range(8, 64, 8)), Step.TREE),
         *_high_nodes(store, size),
@@ -50,11 +51,16 @@ def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]
     ]
 
 
-Rows = dict[bytes, bytes]
+class _Written(NamedTuple):
+    """The log's size after the last write, and the rows that three families have then."""
+
+    size: int
+    meta: dict[bytes, bytes]
+    streams: dict[bytes, bytes]
+    authors: dict[bytes, bytes]
 
 
-def _with_tail(joint: Joint, tail: Tail | None) -> tuple[Rows, Rows, Rows, int]:
-    """The rows of `streams`, `authors` and `meta` after the last write, and its size."""
+def _last_written(joint: Joint, tail: Tail | None) -> _Written:
     heads, authors = dict(joint.streams), dict(joint.authors)
     frontier, last_hash, recorded_at = joint.frontier, joint.last_hash, joint.recorded_at
     changes = [met.seq for met in joint.authority]
@@ -65,11 +71,11 @@ def _with_tail(joint: Joint, tail: Tail | None) -> tuple[Rows, Rows, Rows, int]:
         frontier = merkle.extend(frontier, tail.leaves)
         last_hash, recorded_at = tail.last_hash, max(recorded_at, tail.segment.last_recorded_at)
     tip = layout.TipRecord(joint.origin, frontier.size, frontier.root(), last_hash, recorded_at)
-    return (
+    return _Written(
+        frontier.size,
+        {layout.TIP_KEY: codec.encode(tip), layout.AUTHORITY_KEY: codec.encode(changes)},
         {name.encode(): codec.encode(head) for name, head in heads.items()},
         {key: codec.encode(counter) for key, counter in authors.items()},
-        {layout.TIP_KEY: codec.encode(tip), layout.AUTHORITY_KEY: codec.encode(changes)},
-        frontier.size,
     )
 
 
@@ -113,11 +119,15 @@ def _outside(store: Store, family: str, size: int, step: Step) -> Iterator[Findi
             yield Finding(step, None, f"the last run of {family} ends at {end}, the log at {size}")
 
 
-def _compare(store: Store, family: str, expected: Rows, step: Step, *, others: bool = False) -> Iterator[Finding]:
-    """The rows that a family has and should have. `others`: it may have more."""
-    stored = dict(zip(expected, store.get_many(family, list(expected)), strict=True) if others else store.scan(family))
-    for key in sorted({*stored, *expected}):
-        have, want = stored.get(key), expected.get(key)
+def _compare(
+    store: Store, family: str, expected: dict[bytes, bytes], step: Step, *, expected_only: bool = False
+) -> Iterator[Finding]:
+    """Rows that a family has and should not, or the other way round; with `expected_only`, it may have more."""
+    stored: dict[bytes, bytes | None] = dict(zip(expected, store.get_many(family, list(expected)), strict=True))
+    if not expected_only:
+        stored |= dict(store.scan(family))
+    for key, have in sorted(stored.items()):
+        want = expected.get(key)
         if have != want:
             say = [value.hex() if value is not None else "nothing" for value in (have, want)]
             yield Finding(step, None, f"{family}/{key.hex()} holds {say[0]}, the entries give {say[1]}")

@@ -183,7 +183,7 @@ class SegmentCheck:
     def add(self, first: int, rows: Iterable[Row]) -> None:
         """Entries with their payloads, in their places from `first` on."""
         numbered = enumerate(rows, first)
-        for seq, (raw, payload) in self._left(numbered) if self.quick else numbered:
+        for seq, (raw, payload) in self._take_plain(numbered) if self.quick else numbered:
             if self.schedule and self.schedule[0][0] <= seq:
                 self.authority = self.schedule.pop(0)[1]
                 self._judged.clear()
@@ -193,14 +193,15 @@ class SegmentCheck:
             self._judge(seq, raw, payload, digest)
             self.prev = digest
 
-    def _left(self, numbered: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
-        """Take in the unsigned entries of which nothing is to be said; what is left is given out, for `_judge` to look at.
+    def _take_plain(self, numbered: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+        """Take in the unsigned entries of which nothing is to be said; the others are given out, and `add` judges them.
 
         The hot path of logs without signatures: the very conditions of `_judge`, without its words (a test compares the two).
+        `prev` and the segment are shared with `add`: they are read anew for each entry.
         """
         segment, decode_entry, decode_claim, encode = self.segment, ENTRIES.decode, CLAIMS.decode, codec.encode
         entry_hash, span_of, sources_of = self._entry_hash, segment.streams.get, self._plain.get
-        turn = self._turn()
+        next_change = self._next_change()
         for seq, (raw, payload) in numbered:
             try:
                 entry = decode_entry(raw)
@@ -210,16 +211,35 @@ class SegmentCheck:
                 continue
             stream, recorded_at, type_, source = entry.stream, entry.recorded_at, claim.type, claim.source
             span, sources, causes = span_of(stream), sources_of(stream), claim.causes
-            if span is None or sources is None or sources.get(type_) != source or seq >= turn:
+            if span is None or sources is None or sources.get(type_) != source or seq >= next_change:
                 yield seq, (raw, payload)
-                turn = self._turn()
+                next_change = self._next_change()
                 continue
             # An entry and a claim are arrays: of what is not theirs to say, each field is known.
-            place = (VERSION, seq, self.prev, stream, span.next_seq, span.head, recorded_at, entry.claim, *UNSIGNED)
-            said = (VERSION, self.origin, claim.id, type_, claim.schema, source, claim.subject, claim.occurred_at)
+            entry_fields = (
+                VERSION,
+                seq,
+                self.prev,
+                stream,
+                span.next_seq,
+                span.head,
+                recorded_at,
+                entry.claim,
+                *UNSIGNED,
+            )
+            claim_fields = (
+                VERSION,
+                self.origin,
+                claim.id,
+                type_,
+                claim.schema,
+                source,
+                claim.subject,
+                claim.occurred_at,
+            )
             if (
-                encode(place) != raw
-                or encode((*said, causes, claim.trace, *UNCOUNTED, claim.payload_commitment)) != entry.claim
+                encode(entry_fields) != raw
+                or encode((*claim_fields, causes, claim.trace, *UNCOUNTED, claim.payload_commitment)) != entry.claim
                 or recorded_at < segment.last_recorded_at
                 or len(causes) > 1
                 or not self._is_timely(entry, claim)
@@ -237,7 +257,7 @@ class SegmentCheck:
             if causes:
                 segment.causes.append((seq, causes[0]))
 
-    def _turn(self) -> int:
+    def _next_change(self) -> int:
         """The next seq at which keys or policy are others."""
         return self.schedule[0][0] if self.schedule else maxsize
 
