@@ -98,6 +98,7 @@ def batch_receipt(answer: Appended, read_log: NodeReader, problem: Callable[[Led
         placed.seq: placed for placed in answer.outcomes if isinstance(placed, Placed) and not first <= placed.seq < end
     }
     proof = merkle.prove_range(first, end, size, answer.read) if run else []
+    read_once = _remembering(read_log)
     return BatchReceipt(
         first,
         count,
@@ -107,8 +108,20 @@ def batch_receipt(answer: Appended, read_log: NodeReader, problem: Callable[[Led
         answer.head.note,
         [base64.b64encode(value).decode() for value in proof],
         [placed.seq if isinstance(placed, Placed) else problem(placed) for placed in answer.outcomes],
-        [event_receipt(outside[seq], size, note, read_log) for seq in sorted(outside)],
+        [event_receipt(outside[seq], size, note, read_once) for seq in sorted(outside)],
     )
+
+
+def _remembering(read: NodeReader) -> NodeReader:
+    """For proofs of one tree: those of events near each other have most of their nodes in common."""
+    known: dict[merkle.Node, bytes] = {}
+
+    def nodes(asked: list[merkle.Node]) -> list[bytes]:
+        missing = [node for node in asked if node not in known]
+        known.update(zip(missing, read(missing), strict=True))
+        return [known[node] for node in asked]
+
+    return nodes
 
 
 def run_of(answer: Appended) -> list[Placed]:
