@@ -8,7 +8,9 @@ chain. Every error that may leave the system ends here, as one sentence on stder
     2    wrong usage, or input that is none, such as a file without a block
     3    cannot tell, or cannot be done: no ledger there, or one that cannot be opened or read; no network, no key, no disk
     130  somebody pressed Ctrl-C before it was done; what runs until then, as `serve` does, ends with 0
-    141  whoever read the output went away, as `head` does: that is no error, and nothing is said
+    141  whoever read the output went away, as `head` does, or stdout was closed from the start, and nothing was begun: that is
+         no error, and nothing is said
+    143  SIGTERM came before it was done: it ends as by Ctrl-C, and what was half made is removed
 
 So a missing folder, lock or `CURRENT`, a damaged block and a start-up that refused are 3 from every command. Where a log can be
 walked, and is found false, a verification (also the one that `backup` makes) ends with 1; another command that cannot read what
@@ -16,14 +18,18 @@ it needs of that log ends with 3.
 """
 
 import io
+import os
+import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import typer
 import typer.main
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from decision_dna.schemas.errors import (
     BadInput,
@@ -36,6 +42,7 @@ from decision_dna.schemas.errors import (
 )
 
 INTERRUPTED = 130
+TERMINATED = 143
 NOBODY_READS = 141
 """As a shell says of a program that SIGPIPE ended."""
 _TYPER_OPTIONS = {"help_option_names": ["-h", "--help"]}
@@ -133,7 +140,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "keys": Group(
         "Show, rotate, register and revoke keys.",
         {
-            "show": Command(f"{_KEYS}:show", "Show the live keys.", "dna keys show ledger"),
+            "show": Command(f"{_KEYS}:show", "Show the live keys, and what to pin.", "dna keys show ledger"),
             "rotate": Command(
                 f"{_KEYS}:rotate",
                 "Put a new log, notary or anchor key in the place of the live one.",
@@ -231,11 +238,36 @@ class _LazyGroup(TyperGroup):
             formatter.write_dl([(name, row.summary) for name, row in self.table.items()])
 
 
+PATHS = ("DIR", "FILE", "OLD")
+"""What arguments that name a file are called: its name may be any bytes."""
+
+
+class _Command(TyperCommand):
+    """A command that takes nothing but text, which a log can hold."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Raise BadParameter before anything is begun."""
+        for param in self.params:
+            given = ctx.params.get(param.name)
+            texts = [given] if isinstance(given, str) else given if isinstance(given, list) else []
+            if param.metavar not in PATHS and not all(_is_text(text) for text in texts if isinstance(text, str)):
+                hint = param.metavar if param.param_type_name == "argument" else param.opts[0]
+                raise typer.BadParameter("not UTF-8", ctx=ctx, param_hint=hint)
+        return super().invoke(ctx)
+
+
+def _is_text(argument: str) -> bool:
+    """Bytes that are no UTF-8 come as lone surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in argument)
+
+
 def _command(name: str, row: Command) -> Any:
     module, _, function = row.target.partition(":")
     app = _typer()
     epilog = f"\b\nExample:\n  {row.example}"
-    app.command(name, epilog=epilog, context_settings=_TYPER_OPTIONS)(getattr(import_module(module), function))
+    app.command(name, cls=_Command, epilog=epilog, context_settings=_TYPER_OPTIONS)(
+        getattr(import_module(module), function)
+    )
     return typer.main.get_command(app)
 
 
@@ -285,8 +317,23 @@ def _dna(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code. Errors are one sentence on stderr."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123  # until the end; and no other file gets its number
+    if sys.stdout is None:
+        return NOBODY_READS
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # whoever reads a pipe sees each line when it is said
+    with _sigterm_interrupts() as is_terminated:
+        try:
+            code = _code_of(arguments)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+    if code != INTERRUPTED:
+        return code
+    return _fail("ended by SIGTERM", TERMINATED) if is_terminated() else _fail("interrupted", INTERRUPTED)
+
+
+def _code_of(arguments: Sequence[str] | None) -> int:
     app = _typer(cls=_LazyGroup, no_args_is_help=True, context_settings=_TYPER_OPTIONS)
     app.callback()(_dna)
     try:
@@ -294,18 +341,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _fail(_sentence(error), error.exit_code)
     except LedgerError as error:
-        from decision_dna.service.commands.terminal import printable
-
-        return _fail(printable(" ".join(str(error).split())), exit_code(error))
+        return _fail(_printable(" ".join(str(error).split())), exit_code(error))
     except (
         SystemExit
     ):  # Typer's answer to a closed pipe; it has seen to it that the interpreter's end does not complain
         return NOBODY_READS
     except OSError as error:
-        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 3)
-    if code == INTERRUPTED:
-        return _fail("interrupted", INTERRUPTED)
+        return _fail(_printable(f"{error.filename or 'the system'}: {error.strerror or error}"), 3)
+    except UnicodeEncodeError as error:
+        if error.reason != "surrogates not allowed":
+            raise
+        # An argument's bytes, come to where only text is taken.
+        return _fail(_printable(f"not UTF-8: {error.object}"), 2)
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[Callable[[], bool]]:
+    """SIGTERM ends a command as Ctrl-C does, so that what was half made is removed; whether it came. `serve` and `run` hear it themselves."""
+    heard: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield lambda: False
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield lambda: bool(heard)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def exit_code(error: LedgerError) -> int:
@@ -320,7 +388,13 @@ def _sentence(error: typer.TyperException) -> str:
     if "\n" in error.format_message():
         return error.format_message()  # help, where a group was called without a command
     message = error.format_message().replace(": Value error, ", ": ")
-    return f"{message.rstrip('.')} (see `{path} --help`)"
+    return _printable(f"{message.rstrip('.')} (see `{path} --help`)")
+
+
+def _printable(sentence: str) -> str:
+    from decision_dna.service.commands.terminal import printable
+
+    return printable(sentence)
 
 
 def _fail(sentence: str, code: int) -> int:

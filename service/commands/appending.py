@@ -14,7 +14,16 @@ from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.plan import AuthorDraft, Draft
 from decision_dna.ledger.receipts import check_batch_receipt
 from decision_dna.ledger.writer import Placed
-from decision_dna.schemas.errors import BadInput, Conflict, LedgerError, Refused, StoreFailed, TooLarge, http_status
+from decision_dna.schemas.errors import (
+    BadInput,
+    Conflict,
+    LedgerError,
+    ProofRejected,
+    Refused,
+    StoreFailed,
+    TooLarge,
+    http_status,
+)
 from decision_dna.schemas.receipts import BatchReceipt, Problem
 from decision_dna.schemas.submissions import BODY_BYTES_MAX, Body, decode_json
 from decision_dna.schemas.texts import time_text
@@ -64,8 +73,9 @@ def append(
     """Append events from NDJSON, each acknowledged with its place.
 
     A line is {"type": …, "source": …, "payload": {…}}, optionally with id, subject, occurred_at, causes, trace; or a
-    claim that its author signed. Batches of 1,000 lines are durable, signed and locked before they are acknowledged;
-    with --json, by a receipt for each batch.
+    claim that its author signed. Types of your own begin with x., such as x.saw; an id names one event of its source.
+
+    Batches of 1,000 lines are durable, signed and locked before they are acknowledged; with --json, by a receipt for each.
 
     The first line that is refused ends it: nothing of its batch, nor after it, is written. Run again with the same file,
     lines that carry an id are recognised and appended once; lines without an id would be appended twice, so resuming
@@ -92,6 +102,8 @@ class _Counts:
 
 def _opened(file: str) -> BinaryIO:
     if file == "-":
+        if sys.stdin is None:
+            raise typer.BadParameter("standard input is closed", param_hint="FILE")
         return sys.stdin.buffer
     try:
         return Path(file).open("rb")
@@ -154,7 +166,11 @@ def _append_batch(
         complain(f"lines {good[0].number} to {good[-1].number}: {reason}")
         return False
     if key is not None:
-        check_batch_receipt(receipt, [key])
+        try:
+            check_batch_receipt(receipt, [key])
+        except ProofRejected as error:
+            stand = f"{receipt.count} events were appended all the same, of lines {good[0].number} to {good[-1].number}"
+            raise ProofRejected(f"{error}; {stand}") from None
     _check_stored(receipt)
     outcomes = list(zip([line.number for line in good], receipt.outcomes, strict=True))
     refused = [(number, outcome.detail) for number, outcome in outcomes if isinstance(outcome, Problem)]
@@ -202,11 +218,20 @@ def heartbeat(directory: Dir, json: Json = False) -> None:
         write(f"heartbeat {seq}, recorded {recorded}")
 
 
+def parse_reason(text: str) -> str:
+    """What somebody gives as a reason. Raises BadParameter for nothing."""
+    if not text.strip():
+        raise typer.BadParameter("say something: it stays in the log for good")
+    return text
+
+
 def erase(
     directory: Dir,
     event: EventName,
-    who: Annotated[str, typer.Option("--who", help="Who decided it.")],
-    why: Annotated[str, typer.Option("--why", help="The reason, in the log for good.")],
+    who: Annotated[str, typer.Option("--who", parser=parse_reason, metavar="TEXT", help="Who decided it.")],
+    why: Annotated[
+        str, typer.Option("--why", parser=parse_reason, metavar="TEXT", help="The reason, in the log for good.")
+    ],
     json: Json = False,
 ) -> None:
     """Remove an event's payload, and say so in the log.
@@ -225,7 +250,12 @@ def erase(
 
 def clock(
     directory: Dir,
-    reason: Annotated[str, typer.Option("--reason", help="What happened to the clock, in the log for good.")],
+    reason: Annotated[
+        str,
+        typer.Option(
+            "--reason", parser=parse_reason, metavar="TEXT", help="What happened to the clock, in the log for good."
+        ),
+    ],
     root: RootKey = None,
     json: Json = False,
 ) -> None:

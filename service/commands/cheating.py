@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from decision_dna.ledger import cheat as attacker
-from decision_dna.service.commands.places import fixed_view
+from decision_dna.service.commands.places import fixed_view, named
 from decision_dna.service.commands.terminal import Json, write, write_json, write_table
 
 
@@ -31,6 +31,7 @@ def cheat(
         return
     if lie is None or directory is None:
         raise typer.BadParameter("give a LIE and a DIR, or --list")
+    directory = named(directory)
     if lie not in lies():
         raise typer.BadParameter(f"there is no lie {lie!r}: see `dna cheat --list`")
     target = copy or directory.with_name(f"{directory.name}-{lie}")

@@ -5,14 +5,18 @@ A backup is the database with the newest head that it covers, without keys and w
     db/            the store            head           that checkpoint, signed
     DIR.vkey is beside the ledger, not in it.
 
-The lock stays where it is, for it is what a restored, old copy is noticed by.
+The lock stays where it is, for it is what a restored, old copy is noticed by. Both ways, what is copied takes its name at the
+end: until then it lies beside it, in a folder `.dna-backup-…` or `DIR/.dna-restore-…`, which whoever was killed leaves behind.
 """
 
+import lzma
+import os
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +32,7 @@ from decision_dna.ledger.opening import lock_file, open_ledger
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import LOG_FAMILIES, Store
-from decision_dna.schemas.errors import CannotOpen, Conflict, LedgerError, Malformed, ProofRejected, Refused
+from decision_dna.schemas.errors import CannotOpen, Conflict, Malformed, ProofRejected, Refused, Unavailable
 from decision_dna.service.commands.outputs import check_folder, output
 from decision_dna.service.commands.places import fixed_view, folder_view
 from decision_dna.service.commands.terminal import Dir, Json, progress, write, write_json
@@ -47,10 +51,8 @@ def backup(
     nothing is left behind. Keys and the lock are not copied: keep the keys apart, and the lock is what a restored old
     copy is noticed by. Indexes are left out: they are made anew from the log.
     """
-    if target.exists():
-        raise Conflict(f"{target} exists: a backup is made anew")
     check_folder(target)
-    with _folder_for(target) as folder, progress("verify the copy", shown=not json) as bar:
+    with made_at(target) as folder, progress("verify the copy", shown=not json) as bar:
         with folder_view(directory) as log:
             head = newest_head(log)
             _copy(log.store, folder / "db")
@@ -64,21 +66,29 @@ def backup(
 
 
 @contextmanager
-def _folder_for(target: Path) -> Iterator[Path]:
-    """The folder itself, or one that becomes a tar file. Appears whole or not at all."""
-    parent = target.absolute().parent
-    with tempfile.TemporaryDirectory(prefix=".dna-backup-", dir=parent) as scratch:
+def made_at(target: Path) -> Iterator[Path]:
+    """The folder itself, or one that becomes a tar file. Appears whole or not at all. Raises Conflict for a target that is there,
+    also where it appeared meanwhile."""
+    if os.path.lexists(target):
+        raise Conflict(f"{target} exists: a backup is made anew")
+    with tempfile.TemporaryDirectory(prefix=".dna-backup-", dir=target.absolute().parent) as scratch:
         folder = Path(scratch) / "backup"
         folder.mkdir(mode=0o700)
         yield folder
-        if target.suffix != ".tar":
-            folder.rename(target)
-            return
-        packed = Path(scratch) / "backup.tar"
-        with tarfile.open(packed, "w") as tar:
-            tar.add(folder, arcname=".")
-        packed.chmod(0o600)
-        packed.rename(target)
+        made = folder if target.suffix != ".tar" else _packed(folder)
+        try:
+            target.touch(exist_ok=False) if made.is_file() else target.mkdir()
+        except FileExistsError:
+            raise Conflict(f"{target} appeared while the backup was made, and is not replaced") from None
+        made.replace(target)  # if the process dies before it, an empty one is left, which `restore` refuses
+
+
+def _packed(folder: Path) -> Path:
+    packed = folder.with_suffix(".tar")
+    with tarfile.open(packed, "w") as tar:
+        tar.add(folder, arcname=".")
+    packed.chmod(0o600)
+    return packed
 
 
 def _copy(source: Store, path: Path) -> None:
@@ -123,21 +133,20 @@ def restore(
     """
     if (directory / "db").exists():
         raise Conflict(f"{directory} has a database: move it away first")
-    with _opened(backup_at) as folder:
-        note, lock_is_new = (folder / "head").read_text(), not lock_file(directory).exists()
-        if lock_is_new and not adopt:
-            raise CannotOpen("lock-missing", f"{directory} has no lock: see `dna restore --help` for --adopt")
-        shutil.copytree(folder / "db", directory / "db")
-    try:
+    lock_is_new = not lock_file(directory).exists()
+    if lock_is_new and not adopt:
+        raise CannotOpen("lock-missing", f"{directory} has no lock: see `dna restore --help` for --adopt")
+    with _scratch_in(directory) as scratch:
+        note = _copied(backup_at, scratch)
         if lock_is_new:
-            _make_lock(directory, note)
-        with open_ledger(directory) as ledger:
+            _make_lock(lock_file(scratch), note)
+        # Opened where it is not yet in force: with the keys of its place, and against the lock of its place.
+        (scratch / "keys").symlink_to((directory / "keys").absolute())
+        with open_ledger(scratch, lock_path=None if lock_is_new else lock_file(directory)) as ledger:
             size = ledger.reader.size
-    except LedgerError:
-        shutil.rmtree(directory / "db")
-        if lock_is_new:
-            shutil.rmtree(lock_file(directory).parent, ignore_errors=True)
-        raise
+        if lock_is_new:  # if the process dies after it, a restore goes on from a lock without a database
+            _move_lock(lock_file(scratch).parent, lock_file(directory).parent)
+        (scratch / "db").rename(directory / "db")
     if json:
         write_json({"ledger": str(directory), "size": size})
     else:
@@ -145,29 +154,69 @@ def restore(
 
 
 @contextmanager
-def _opened(backup_at: Path) -> Iterator[Path]:
-    """A backup's folder. Raises Malformed for what is none."""
-    with tempfile.TemporaryDirectory(prefix="dna-restore-") as scratch:
-        folder = backup_at
-        if backup_at.is_file():
-            folder = Path(scratch)
-            try:
-                with tarfile.open(backup_at) as tar:
-                    tar.extractall(folder, filter="data")
-            except tarfile.TarError:
-                raise Malformed(f"{backup_at} is no backup: it is neither a folder nor a tar file") from None
-        if not (folder / "db").is_dir() or not (folder / "head").is_file():
-            raise Malformed(f"{backup_at} is no backup: it has no db and head")
-        yield folder
-
-
-def _make_lock(directory: Path, note: str) -> None:
+def _scratch_in(directory: Path) -> Iterator[Path]:
+    """A folder on the ledger's own disk. Folders that are made for it are gone with it, where nothing is in them."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        head = note_of(note.encode())
+        with tempfile.TemporaryDirectory(prefix=".dna-restore-", dir=directory) as scratch:
+            yield Path(scratch)
+    finally:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _copied(backup_at: Path, scratch: Path) -> str:
+    """Copy a backup's database into the folder; the backup's head. Raises Malformed for what is no backup."""
+    folder = backup_at
+    if backup_at.is_file():
+        folder = scratch / "unpacked"
+        _unpack(backup_at, folder)
+    if not (folder / "db").is_dir() or not (folder / "head").is_file():
+        raise Malformed(f"{backup_at} is no backup: it has no db and head")
+    for path in (folder / "head", folder / "db", *(folder / "db").rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise Malformed(
+                f"{backup_at} is no backup: {path.relative_to(folder)} in it is neither a file nor a folder"
+            )
+    try:
+        head = (folder / "head").read_bytes()
+        note_of(head)
     except ProofRejected as error:
         raise Malformed(f"the backup's head can't be read: {error}") from None
-    lock_file(directory).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    Lock.create(str(lock_file(directory)), head.origin, head.size, head.root, note).close()
+    try:
+        if folder == backup_at:
+            shutil.copytree(folder / "db", scratch / "db", symlinks=True)
+        else:
+            (folder / "db").rename(scratch / "db")
+    except shutil.Error as error:
+        raise Unavailable(f"{backup_at} cannot be copied: {error.args[0][0][2]}") from None
+    return head.decode()
+
+
+def _unpack(packed: Path, folder: Path) -> None:
+    try:
+        with tarfile.open(packed) as tar:
+            tar.extractall(folder, filter="data")
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise Malformed(f"{packed} is no backup: it is neither a folder nor a whole tar file ({error})") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise Malformed(f"{packed} is no backup: {error}") from None  # as gzip and bzip2 call what they cannot unpack
+
+
+def _make_lock(file: Path, note: str) -> None:
+    head = note_of(note.encode())
+    file.parent.mkdir(mode=0o700)
+    Lock.create(str(file), head.origin, head.size, head.root, note).close()
+
+
+def _move_lock(made: Path, place: Path) -> None:
+    place.mkdir(mode=0o700, exist_ok=True)
+    for file in made.iterdir():
+        shutil.move(file, place / file.name)
 
 
 def export(

@@ -1,6 +1,8 @@
 """`dna keys`: who may sign, and how that changes. Every change is an entry that the root key signed."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +17,7 @@ from decision_dna.ledger.writer import Placed
 from decision_dna.schemas.errors import BadInput, Conflict, NotFound, Refused
 from decision_dna.schemas.ledgering import KEY, KeyChange
 from decision_dna.schemas.texts import hex_bytes
-from decision_dna.service.commands.places import RootKey, fixed_view, read_root_key, written
+from decision_dna.service.commands.places import RootKey, fixed_view, named, read_root_key, written
 from decision_dna.service.commands.terminal import SEQ_MAX, Dir, Json, write, write_json, write_table
 from decision_dna.service.commands.views import typed
 
@@ -32,9 +34,10 @@ parse_key_id = typed(lambda text: hex_bytes(text, 8, "key id"))
 
 
 def show(directory: Dir, json: Json = False) -> None:
-    """Show the live keys, and what to pin: the log's vkey, or the root key's, which `check` takes whatever log key signed.
+    """Show the live keys, and what to pin.
 
-    After a rotation, evidence from before it is checked with the vkey from before, or with the root's.
+    That is the log's vkey, or the root key's, which `check` takes whatever log key signed. After a rotation, evidence
+    from before it is checked with the vkey from before, or with the root's.
     """
     with fixed_view(directory) as log:
         authority = log.authority()
@@ -100,7 +103,7 @@ def rotate(
         seed = os.urandom(32)
         new = SigningKey(seed)
         # The file first: if the process dies before the entry stands, a key is left that nobody named.
-        file = write_key(directory / "keys", f"{purpose}-{key_id(new.public).hex()}", purpose, seed)
+        file = _written_key(directory / "keys", f"{purpose}-{key_id(new.public).hex()}", purpose, seed)
         ledger.keys.add(purpose, new)
         change = KeyChange(
             action="rotate",
@@ -111,13 +114,10 @@ def rotate(
             sources=(),
             suspect_from=None,
         )
-        try:
-            seq = _changed(ledger, signer, change)
-        except _NOTHING_WRITTEN:
-            file.unlink()
-            raise
+        seq = _changed(ledger, signer, change, file)
         vkey = ledger.vkey
     if purpose == "log":
+        directory = named(directory)
         directory.with_name(directory.name + ".vkey").write_text(f"{vkey}\n")
     _say(
         json, {"seq": seq, "purpose": purpose, "key_id": key_id(new.public).hex(), "file": str(file), "vkey": str(vkey)}
@@ -156,12 +156,7 @@ def register(
             sources=tuple(sorted(set(source))),
             suspect_from=None,
         )
-        try:
-            seq = _changed(ledger, signer, change)
-        except _NOTHING_WRITTEN:
-            if new is not None:
-                new.unlink()
-            raise
+        seq = _changed(ledger, signer, change, new)
     _say(json, {"seq": seq, "purpose": "author", "key_id": key_id(key).hex(), "sources": sorted(set(source))})
 
 
@@ -169,7 +164,7 @@ def _new_author(file: Path) -> bytes:
     if file.suffix != ".key":
         raise typer.BadParameter(f"a key file ends in .key: {file}", param_hint="--new")
     seed = os.urandom(32)
-    write_key(file.parent, file.stem, "author", seed)
+    _written_key(file.parent, file.stem, "author", seed)
     return SigningKey(seed).public
 
 
@@ -201,11 +196,36 @@ def revoke(
     _say(json, {"seq": seq, "purpose": "author", "key_id": key.hex(), "suspect_from": suspect_from})
 
 
-def _changed(ledger: Ledger, signer: SigningKey, change: KeyChange) -> int:
-    outcome = ledger.append_signed(ledger.sign_own(signer, KEY, change)).outcomes[0]
-    if not isinstance(outcome, Placed):
-        raise outcome
+def _written_key(folder: Path, name: str, purpose: str, seed: bytes) -> Path:
+    """The file of a new key; none where it fails, but the one that was there."""
+    try:
+        return write_key(folder, name, purpose, seed)
+    except FileExistsError:
+        raise
+    except BaseException:
+        (folder / f"{name}.key").unlink(missing_ok=True)
+        raise
+
+
+def _changed(ledger: Ledger, signer: SigningKey, change: KeyChange, new: Path | None = None) -> int:
+    """The seq of a change; where none was written, the file of the new key is removed."""
+    with _removed(new, BaseException):
+        draft = ledger.sign_own(signer, KEY, change)
+    with _removed(new, *_NOTHING_WRITTEN):
+        outcome = ledger.append_signed(draft).outcomes[0]
+        if not isinstance(outcome, Placed):
+            raise outcome
     return outcome.seq
+
+
+@contextmanager
+def _removed(file: Path | None, *errors: type[BaseException]) -> Iterator[None]:
+    try:
+        yield
+    except errors:
+        if file is not None:
+            file.unlink()
+        raise
 
 
 def _say(json: bool, facts: dict[str, object]) -> None:

@@ -1,6 +1,9 @@
 """`dna init`."""
 
+import os
+import shutil
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -8,12 +11,12 @@ import msgspec
 import typer
 
 from decision_dna.ledger.authority import check_policy
-from decision_dna.ledger.notes import note_of
+from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.opening import DEFAULT_POLICY, create
 from decision_dna.schemas.errors import Conflict, LedgerError, Malformed
 from decision_dna.schemas.ledgering import Policy, SuccessorOf
 from decision_dna.schemas.texts import hex_bytes
-from decision_dna.service.commands.places import fixed_view
+from decision_dna.service.commands.places import fixed_view, named
 from decision_dna.service.commands.terminal import Dir, Json, write, write_facts, write_json
 
 
@@ -61,12 +64,13 @@ def init(
     DIR must be empty or absent. DIR.vkey is what verifiers pin: publish it. Move DIR/keys/root.key to a place offline:
     it signs nothing but changes of keys and policy.
     """
+    directory = named(directory)
     vkey_file = directory.with_name(directory.name + ".vkey")
     is_free = not directory.is_dir() or not any(directory.iterdir())
     if is_free and vkey_file.exists():
         raise Conflict(f"{vkey_file} exists, and verifiers may have pinned it: move it away, or choose another folder")
     rules = DEFAULT_POLICY if policy is None else read_policy(policy)
-    vkey = create(directory, origin, policy=rules, successor_of=None if successor is None else _last_head(successor))
+    vkey = made(directory, origin, rules, None if successor is None else _last_head(successor))
     root_key = directory / "keys" / "root.key"
     if json:
         facts = {"directory": str(directory), "origin": origin, "vkey": str(vkey), "vkey_file": str(vkey_file)}
@@ -75,6 +79,40 @@ def init(
     write_facts([("ledger", directory), ("origin", origin), ("vkey", vkey), ("vkey file", vkey_file)])
     write(f"Publish {vkey_file}: it is what verifiers pin.")
     write(f"Move {root_key} offline: only changes of keys and policy need it.")
+
+
+def made(
+    directory: Path, origin: str, policy: Policy = DEFAULT_POLICY, successor_of: SuccessorOf | None = None
+) -> Vkey:
+    """A new ledger, or nothing: where it fails, what was made is removed again. Raises Conflict, Malformed, OSError.
+
+    While it is made, `DIR.init` is beside it: where the process dies, the next one can say what is to be removed. Whoever
+    comes meanwhile is refused, and removes nothing.
+    """
+    directory = named(directory)
+    marker, vkey_file = (directory.with_name(directory.name + end) for end in (".init", ".vkey"))
+    is_free, had_vkey = not directory.exists() or not any(directory.iterdir()), os.path.lexists(vkey_file)
+    if marker.exists() and (is_free or not had_vkey):
+        left = marker if is_free else f"{directory} and {marker}"
+        raise Conflict(f"an `init` that was interrupted left {left}: remove it, unless it is still at work")
+    if not is_free:
+        raise Conflict(f"{directory} is not empty: a new ledger needs a folder of its own")
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch(exist_ok=False)
+    try:
+        return create(directory, origin, policy=policy, successor_of=successor_of)
+    except BaseException:
+        for part in ("keys", "db", "lock"):
+            shutil.rmtree(directory / part, ignore_errors=True)
+        if not had_vkey:
+            vkey_file.unlink(missing_ok=True)
+        raise
+    finally:
+        marker.unlink(missing_ok=True)
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()  # not where something is in it, such as a ledger
 
 
 def read_policy(path: Path) -> Policy:

@@ -32,7 +32,10 @@ def output(path: Path) -> Iterator[BinaryIO]:
 
 
 def _beside(path: Path) -> Iterator[BinaryIO]:
-    place = path.resolve()
+    try:
+        place = path.resolve()
+    except RuntimeError:  # as Python before 3.13 calls it
+        raise Unavailable(f"{path} cannot be written: it is a link to itself") from None
     part = place.with_name(f"{place.name}.{secrets.token_hex(4)}.part")
     file = _opened(part, path, "xb")
     try:

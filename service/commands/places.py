@@ -115,6 +115,11 @@ def read_root_key(ledger: Ledger, file: Path | None) -> SigningKey:
     return key
 
 
+def named(directory: Path) -> Path:
+    """The same folder by a name that others can be made from, such as DIR.vkey: `.` has none."""
+    return directory.resolve() if directory.name in ("", "..") else directory
+
+
 def is_address(place: str) -> bool:
     """Whether it is the address of a service, and no folder."""
     return place.startswith(("http://", "https://"))

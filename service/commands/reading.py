@@ -13,7 +13,16 @@ from decision_dna.schemas.texts import id_text, time_text
 from decision_dna.schemas.views import LineageView, PageView
 from decision_dna.service.commands.places import View, fixed_view, is_address
 from decision_dna.service.commands.remote import Service
-from decision_dna.service.commands.terminal import EventName, Json, Place, write, write_facts, write_json, write_table
+from decision_dna.service.commands.terminal import (
+    SEQ_MAX,
+    EventName,
+    Json,
+    Place,
+    write,
+    write_facts,
+    write_json,
+    write_table,
+)
 from decision_dna.service.commands.views import EVENT_COLUMNS, event_facts, event_row, parse_id, parse_time
 
 FOLLOW_SECONDS = 0.25
@@ -51,9 +60,12 @@ def query(
     time_to: Annotated[
         int | None, typer.Option("--to", parser=parse_time, metavar="TIME", help="Recorded before: RFC 3339, or ns.")
     ] = None,
-    from_seq: Annotated[int, typer.Option("--from-seq", min=0, help="The first seq.")] = 0,
+    from_seq: Annotated[int, typer.Option("--from-seq", min=0, max=SEQ_MAX, help="The first seq.")] = 0,
     to_seq: Annotated[
-        int, typer.Option("--to-seq", min=0, show_default=False, help="One past the last seq; the end, if not given.")
+        int,
+        typer.Option(
+            "--to-seq", min=0, max=SEQ_MAX, show_default=False, help="One past the last seq; the end, if not given."
+        ),
     ] = queries.NO_END,
     order: Annotated[Order, typer.Option("--order", help="By seq.")] = "asc",
     limit: Annotated[int, typer.Option("--limit", min=1, max=PAGE_EVENTS_MAX, help="Events on a page.")] = 100,
@@ -140,7 +152,7 @@ def _graph(log: View, event: str, direction: Direction, depth: int, limit: int) 
 
 def tail(
     place: Place,
-    from_seq: Annotated[int, typer.Option("--from-seq", min=0, help="Where to begin.")] = 0,
+    from_seq: Annotated[int, typer.Option("--from-seq", min=0, max=SEQ_MAX, help="Where to begin.")] = 0,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended, until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:

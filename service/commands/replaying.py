@@ -47,7 +47,7 @@ def _chosen(name: str | None) -> list[Projection]:
 
 def _end(log: View, to: str) -> int:
     """A number below the log's size is a seq; larger ones are ns, as times are."""
-    if to.isascii() and to.isdigit() and int(to) <= log.head.size:
+    if to.isascii() and to.isdigit() and len(to) < 20 and int(to) <= log.head.size:
         return int(to)
     return log.reader.seq_after(parse_time(to) - 1)
 

@@ -8,10 +8,11 @@ import typer
 
 from decision_dna.engine.projections import PROJECTIONS, ProjectionFollower
 from decision_dna.ledger.audit import Report
-from decision_dna.ledger.opening import create, open_ledger
+from decision_dna.ledger.opening import open_ledger
 from decision_dna.schemas.anchoring import AnchorConfirmed
 from decision_dna.service import run as main_job
 from decision_dna.service.anchoring import LOCAL_CHAIN
+from decision_dna.service.commands.making import made
 from decision_dna.service.commands.terminal import Dir, Json, write, write_json
 from decision_dna.service.commands.verifying import write_report
 from decision_dna.service.commands.watching import Tally, write_seen
@@ -80,7 +81,7 @@ def run(
     source, what = main_job.source_of(blocks, data, directory.parent / "blocks", may_make=is_new)
     if is_new:
         # The name says where the blocks came from: what was found in made ones is nobody's attack.
-        create(directory, origin or f"local/{what}-blocks")
+        made(directory, origin or f"local/{what}-blocks")
     if not json:
         write(f"ledger {directory}, {what} blocks: {source}")
     tally = Tally()

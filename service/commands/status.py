@@ -73,14 +73,19 @@ def _remote_facts(address: str) -> dict[str, Any]:
 
 
 def config(
-    toml: Annotated[Path, typer.Option("--toml", metavar="FILE", help="The file of settings.")] = Path("dna.toml"),
+    toml: Annotated[
+        Path | None,
+        typer.Option(
+            "--toml", metavar="FILE", exists=True, dir_okay=False, help="The file of settings; dna.toml, if not given."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Print the settings in force, secrets hidden.
 
     What counts is the environment (DNA_…) over dna.toml over defaults; a command's own flags count over all of them.
     """
-    settings = described(read_settings(environment=os.environ, toml=toml))
+    settings = described(read_settings(environment=os.environ, toml=toml or Path("dna.toml")))
     if json:
         write_json(settings)
     else:

@@ -4,6 +4,7 @@ Machines get JSON, one object a line. People get tables, with rules and colours 
 plain aligned text in a file or pipe.
 """
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,20 @@ from decision_dna.schemas.errors import ProofRejected
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
 Dir = Annotated[Path, typer.Argument(metavar="DIR", help="The ledger's folder.")]
 Place = Annotated[str, typer.Argument(metavar="DIR", help="The ledger's folder, or the address of a running service.")]
-EventName = Annotated[str, typer.Argument(metavar="ID", help="A seq, an event id, or a fingerprint.")]
+SEQ_MAX = 2**63 - 1
+"""No log is so long."""
+
+
+def parse_event(text: str) -> str:
+    """An event's name as typed. Raises BadParameter for a number that is no seq of any log."""
+    if text.isascii() and text.isdigit() and (len(text) > len(str(SEQ_MAX)) or int(text) > SEQ_MAX):
+        raise typer.BadParameter(f"no seq is more than {SEQ_MAX}")
+    return text
+
+
+EventName = Annotated[
+    str, typer.Argument(metavar="ID", parser=parse_event, help="A seq, an event id, or a fingerprint.")
+]
 
 
 def parse_vkey(text: str) -> Vkey:
@@ -37,8 +51,12 @@ Key = Annotated[
 
 
 def write_json(value: object) -> None:
-    """One line."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    """One line. Only the name of a file may be no text: its bytes are then escaped, as Python's own JSON has them."""
+    try:
+        line = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        line = json.dumps(msgspec.to_builtins(value))
+    sys.stdout.write(line + "\n")
 
 
 def write(text: str) -> None:

@@ -27,8 +27,10 @@ from decision_dna.service.commands.outputs import output
 from decision_dna.service.commands.places import View, fixed_view, is_address
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.remote_source import RemoteSource, ask_in_worker, work_there
-from decision_dna.service.commands.terminal import Json, parse_vkey, progress, write, write_json, write_table
+from decision_dna.service.commands.terminal import SEQ_MAX, Json, parse_vkey, progress, write, write_json, write_table
 from decision_dna.service.steps import NOTE_TYPES, checks_of
+
+PROCESSES_MAX = 256
 
 
 def verify(
@@ -57,10 +59,14 @@ def verify(
     from_seq: Annotated[
         int,
         typer.Option(
-            "--from-seq", min=0, metavar="SEQ", help="From this entry on; what came before stays as --head knows it."
+            "--from-seq",
+            min=0,
+            max=SEQ_MAX,
+            metavar="SEQ",
+            help="From this entry on; what came before stays as --head says.",
         ),
     ] = 0,
-    processes: Annotated[int, typer.Option("--processes", min=1, help="How many to walk with.")] = 2,
+    processes: Annotated[int, typer.Option("--processes", min=1, max=PROCESSES_MAX, help="How many to walk with.")] = 2,
     keep: Annotated[
         Path | None,
         typer.Option(
@@ -86,19 +92,17 @@ def verify(
     with nullcontext() if keep is None else output(keep) as kept_head:
         with progress("verify", shown=not json) as bar:
             report = _verified(Asked(place, key, earlier, from_seq, bar), processes)
-        kept = kept_head is not None and report.holds and report.pinned and report.tied
-        if kept_head is not None and kept:
+        if kept := kept_head is not None and report.holds and report.pinned and report.tied:
             kept_head.write(report.checkpoint.encode())
     report.verdicts["freshness"] = freshness(
         report.heartbeat_at, report.heartbeat_seconds_max, time.time_ns(), report.last_anchor
     )
+    code = code_of(report, strict=strict)
     if json:
         write_json({"holds": report.holds, "kept": kept, **_fields(report)})
     else:
-        write_report(report)
-        if keep is not None:
-            write(f"{keep}: the head of size {report.size}" if kept else "no head was kept")
-    return code_of(report, strict=strict) or (3 if keep is not None and not kept else 0)
+        _say(report, keep, code, kept=kept)
+    return code or (3 if keep is not None and not kept else 0)
 
 
 def _kept(path: Path) -> bytes:
@@ -116,6 +120,23 @@ def code_of(report: Report, *, strict: bool) -> int:
     if not report.holds or (strict and report.verdicts["freshness"].startswith("fail")):
         return 1
     return 3 if strict and not (report.pinned and report.tied) else 0
+
+
+def _say(report: Report, keep: Path | None, code: int, *, kept: bool) -> None:
+    write_report(report)
+    if keep is not None:
+        write(f"{keep}: the head of size {report.size}" if kept else "no head was kept")
+    if code and report.holds:
+        write(f"--strict: exit code {code}, for {_why_not(report)}")
+
+
+def _why_not(report: Report) -> str:
+    """Why a log that holds is not enough for --strict."""
+    if report.verdicts["freshness"].startswith("fail"):
+        return f"the log is not fresh: {report.verdicts['freshness'].removeprefix('fail: ')}"
+    if not report.pinned:
+        return "nothing says whose log it is: give --key"
+    return f"nothing ties what came before seq {report.from_seq}: give --head with a head of at least that size"
 
 
 class Asked(msgspec.Struct, frozen=True):

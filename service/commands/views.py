@@ -38,7 +38,8 @@ parse_id = typed(id_bytes)
 @typed
 def parse_time(text: str) -> int:
     """ns since 1970, of RFC 3339 in UTC or of a plain number of ns."""
-    return int(text) if text.isascii() and text.isdigit() and int(text[:20]) < 2**63 else time_ns(text)
+    is_ns = text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63
+    return int(text) if is_ns else time_ns(text)
 
 
 EVENT_COLUMNS = ("seq", "recorded", "type", "source", "subject", "attested")
