@@ -23,7 +23,7 @@ from typing import Annotated
 
 import typer
 
-from decision_dna.ledger.audit import Progress, verify
+from decision_dna.ledger.audit import Progress, Report, verify
 from decision_dna.ledger.exports import export_lines
 from decision_dna.ledger.folder import newest_head
 from decision_dna.ledger.lock import Lock, Locked
@@ -56,7 +56,7 @@ def backup(
         with folder_view(directory) as log:
             head = newest_head(log)
             _copy(log.store, folder / "db")
-        _check_copy(folder / "db", head, directory, bar)
+        _check_copy(folder / "db", head, bar, f"no backup was made of {directory}")
         (folder / "head").write_text(head.note)
         size = head.size
     if json:
@@ -103,18 +103,19 @@ def _copy(source: Store, path: Path) -> None:
         copy.write(copy.batch(), durable=True)
 
 
-def _check_copy(path: Path, head: Locked, directory: Path, bar: Progress) -> None:
+def _check_copy(path: Path, head: Locked, bar: Progress, refusal: str) -> None:
     """Raise Refused unless the log in the copy holds: reading a store whose files are incomplete raises nothing by itself."""
     with RocksStore.open(str(path), create=False) as copy:
         report = verify(StoreSource(copy, head), None, progress=bar)
     if not report.holds:
-        named = report.findings[0] if report.findings else None
-        why = (
-            ""
-            if named is None
-            else f" (step {named.step}{'' if named.seq is None else f', seq {named.seq}'}: {named.text})"
-        )
-        raise Refused(f"no backup was made, for the log does not hold{why}: `dna verify {directory}` names all")
+        raise Refused(f"{refusal}, for the log in it does not hold{_first(report)}")
+
+
+def _first(report: Report) -> str:
+    if not report.findings:
+        return ""
+    named = report.findings[0]
+    return f" (step {named.step}{'' if named.seq is None else f', seq {named.seq}'}: {named.text})"
 
 
 def restore(
@@ -127,6 +128,8 @@ def restore(
 ) -> None:
     """Put a backup's database back beside its lock.
 
+    It is verified before it is there, as `dna verify` does it (steps 1 to 7).
+
     DIR keeps its keys and its lock. A backup that is not as far as the lock is refused: entries that others have seen
     would be gone. Then, or with the lock lost, go on with `dna init NEW --successor`; --adopt makes a lock at the
     backup's head instead, and forks the log if anyone ever saw a later one.
@@ -137,9 +140,11 @@ def restore(
     if lock_is_new and not adopt:
         raise CannotOpen("lock-missing", f"{directory} has no lock: see `dna restore --help` for --adopt")
     with _scratch_in(directory) as scratch:
-        note = _copied(backup_at, scratch)
+        head = _copied(backup_at, scratch)
+        with progress("verify the backup", shown=not json) as bar:
+            _check_copy(scratch / "db", head, bar, f"{backup_at} was not restored")
         if lock_is_new:
-            _make_lock(lock_file(scratch), note)
+            _make_lock(lock_file(scratch), head)
         # Opened where it is not yet in force: with the keys of its place, and against the lock of its place.
         (scratch / "keys").symlink_to((directory / "keys").absolute())
         with open_ledger(scratch, lock_path=None if lock_is_new else lock_file(directory)) as ledger:
@@ -150,7 +155,7 @@ def restore(
     if json:
         write_json({"ledger": str(directory), "size": size})
     else:
-        write(f"{directory}: {size} entries are back; verify them with: dna verify {directory}")
+        write(f"{directory}: {size} entries are back, verified (whose they are: dna verify {directory} --key VKEY)")
 
 
 @contextmanager
@@ -167,7 +172,7 @@ def _scratch_in(directory: Path) -> Iterator[Path]:
                 path.rmdir()
 
 
-def _copied(backup_at: Path, scratch: Path) -> str:
+def _copied(backup_at: Path, scratch: Path) -> Locked:
     """Copy a backup's database into the folder; the backup's head. Raises Malformed for what is no backup."""
     folder = backup_at
     if backup_at.is_file():
@@ -181,8 +186,8 @@ def _copied(backup_at: Path, scratch: Path) -> str:
                 f"{backup_at} is no backup: {path.relative_to(folder)} in it is neither a file nor a folder"
             )
     try:
-        head = (folder / "head").read_bytes()
-        note_of(head)
+        note = (folder / "head").read_bytes()
+        head = note_of(note)
     except ProofRejected as error:
         raise Malformed(f"the backup's head can't be read: {error}") from None
     try:
@@ -192,7 +197,7 @@ def _copied(backup_at: Path, scratch: Path) -> str:
             (folder / "db").rename(scratch / "db")
     except shutil.Error as error:
         raise Unavailable(f"{backup_at} cannot be copied: {error.args[0][0][2]}") from None
-    return head.decode()
+    return Locked(head.origin, head.size, head.root, note.decode())
 
 
 def _unpack(packed: Path, folder: Path) -> None:
@@ -207,10 +212,9 @@ def _unpack(packed: Path, folder: Path) -> None:
         raise Malformed(f"{packed} is no backup: {error}") from None  # as gzip and bzip2 call what they cannot unpack
 
 
-def _make_lock(file: Path, note: str) -> None:
-    head = note_of(note.encode())
+def _make_lock(file: Path, head: Locked) -> None:
     file.parent.mkdir(mode=0o700)
-    Lock.create(str(file), head.origin, head.size, head.root, note).close()
+    Lock.create(str(file), head.origin, head.size, head.root, head.note).close()
 
 
 def _move_lock(made: Path, place: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import tarfile
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -81,6 +82,27 @@ def test_what_is_neither_file_nor_folder_is_refused(where: str, as_tar: bool, fo
     said = dna("restore", folder / ("packed" if as_tar else "b"), folder / "d")
     assert (said.code, is_one_sentence(said.err)) == (2, True), said
     assert left(folder / "d") == ["keys", "lock"]
+
+
+def test_a_damaged_backup_is_not_back(folder: Path) -> None:
+    """Many a damage lets the store be opened: only reading all of it tells."""
+    chance, refused = Random(1), 0
+    tables = sorted((folder / "b" / "db").glob("*.sst"))
+    for table in tables * 3:
+        whole = table.read_bytes()
+        at = chance.randrange(len(whole) // 2)  # where the data is
+        table.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        said = dna("restore", folder / "b", folder / "d")
+        if said.code:
+            assert (said.code in (1, 3), is_one_sentence(said.err)) == (True, True)
+            assert not (folder / "d" / "db").exists()
+            refused += 1
+        else:
+            assert dna("verify", folder / "d").code == 0
+            shutil.rmtree(folder / "d" / "db")
+        table.write_bytes(whole)
+    assert refused > len(tables)
+    done("restore", folder / "b", folder / "d")
 
 
 def test_what_a_killed_restore_left_is_in_nobodys_way(folder: Path) -> None:
