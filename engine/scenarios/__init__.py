@@ -27,6 +27,8 @@ SCENES: tuple[Callable[[World], Scene], ...] = (
     *DECOYS,
 )
 FIRST_SLOT = 300_000_000
+NOISE_POOLS = 4
+"""A world's first pools are in no scene."""
 
 
 class Scenario(NamedTuple):
@@ -54,7 +56,7 @@ def make_block(
     world = World(rng)
     world.pool((world.key(), SOL), (150_000_000_000_000, 1_000_000_000_000_000), "own")
     playing = [scene(world) for scene in (rng.sample(SCENES, 6) if scenes is None else scenes)]
-    for _ in range(3):
+    for _ in range(NOISE_POOLS - 1):
         token_pool(world)
     noise_count = max(transactions_count - 5 * len(playing), 5)
     truths: list[Truth] = []
@@ -107,9 +109,11 @@ def _noise(world: World, mints: tuple[str, str] | None = None) -> None:
     wallet = world.wallet()
     kind = rng.choice(("vote", "transfer", "gift", "swap", "swap", "swap"))
     if mints is not None or kind == "swap":
-        pool = world.pools[0] if mints is not None else rng.choice(world.pools)
+        at = 0 if mints is not None else rng.randrange(len(world.pools))
+        pool = world.pools[at]
         mint = rng.choice(pool.mints)
-        amount = int(world.reserve(pool, mint) * rng.uniform(0.00001, 0.001)) + 1_000
+        # Little in a scene's own pool: what moves a price by more than its fees between a decoy's two legs is a victim.
+        amount = int(world.reserve(pool, mint) * rng.uniform(0.00001, 0.001 if at < NOISE_POOLS else 0.00005)) + 1_000
         if mint != SOL:
             world.account(wallet, mint, amount * 2)
         plain_swap(world, pool, wallet, mint, amount, fails=mints is None and rng.random() < 0.25)

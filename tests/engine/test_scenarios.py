@@ -15,8 +15,9 @@ from decision_dna.engine.answers import read_block
 from decision_dna.engine.blocks import digest
 from decision_dna.engine.detection import detect
 from decision_dna.engine.scenarios import SCENES, make_block, write_blocks
+from decision_dna.engine.scenarios.decoys import failed_victim
 from decision_dna.engine.watch import SourceBlock, blocks_from
-from decision_dna.schemas.market import Sandwich, SandwichPattern
+from decision_dna.schemas.market import Arbitrage, Sandwich, SandwichPattern
 from tests.engine.recall import recall_table, render
 
 needs_solders = pytest.mark.skipif(find_spec("solders") is None, reason="solders is in the extra `solana`")
@@ -28,6 +29,15 @@ def test_what_is_made_is_found_and_nothing_else() -> None:
     seeds = range(first, first + int(os.environ.get("DNA_SEEDS", "40")))
     table, wrong = recall_table(seeds)
     assert not wrong, f"seeds {seeds.start}…{seeds.stop - 1}\n{render(table)}\n" + "\n".join(wrong[:5])
+
+
+@needs_solders
+def test_honest_traders_make_no_attack_of_a_decoy() -> None:
+    """Many of them trade in its own pool between its two legs; together they must not move a price by more than its fees."""
+    for seed in range(20):
+        scenario = make_block(seed, transactions_count=600, scenes=[failed_victim])
+        found = [each for each in detect(read_block(scenario.answer)) if isinstance(each, Sandwich | Arbitrage)]
+        assert not found, f"seed {seed}: {found}"
 
 
 @needs_solders
