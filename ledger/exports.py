@@ -26,6 +26,7 @@ from decision_dna.schemas.ledgering import AUTHORITY_TYPES
 
 FORMAT = "decision-dna/export@v1"
 PIECE_EVENTS = 4096
+"""Entries that are read or written at a time."""
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -191,7 +192,10 @@ def verify_export(
     checks: tuple[Check, ...] = (),
     earlier: Sequence[bytes] = (),
 ) -> Report:
-    """The verification of an export that lies at `path`. Raises Malformed where it is read here first, and is none."""
+    """The verification of an export, on all cores where it is long: each worker opens it again at `path`.
+
+    `read` finds a line that is none of an export; without it, Malformed may be raised on the way.
+    """
     if processes < 2 or source.size <= SEGMENT_EVENTS:
         return verify(source, vkey, progress=progress, note_types=note_types, checks=checks, earlier=earlier)
     with Workers(_open_in_worker, (str(path),), processes) as workers:

@@ -33,6 +33,7 @@ PAGE_EVENTS_MAX = 1000
 PAGE_BYTES_MAX = 8 * 1024 * 1024
 """From so many bytes of entries and payloads on a page ends, with the event that reached them."""
 READ_EVENTS = 128
+"""Events that are read at a time for a page: of the largest, 32 MiB."""
 NO_END = 2**63 - 1
 
 Order = Literal["asc", "desc"]

@@ -60,6 +60,7 @@ READ_ONLY = "the store is open for reading only"
 
 
 _readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
+"""Of the whole process, whatever stores it has open; its threads begin with the first slow read."""
 
 
 class RocksBatch:

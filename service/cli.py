@@ -342,9 +342,8 @@ def _code_of(arguments: Sequence[str] | None) -> int:
         return _fail(_sentence(error), error.exit_code)
     except LedgerError as error:
         return _fail(_printable(" ".join(str(error).split())), exit_code(error))
-    except (
-        SystemExit
-    ):  # Typer's answer to a closed pipe; it has seen to it that the interpreter's end does not complain
+    except SystemExit:
+        # Typer's answer to a closed pipe; it has seen to it that the interpreter's end does not complain.
         return NOBODY_READS
     except OSError as error:
         return _fail(_printable(f"{error.filename or 'the system'}: {error.strerror or error}"), 3)

@@ -259,5 +259,5 @@ def _but(report: Report) -> str:
     """What a log that holds leaves open, for the last line."""
     open_points = [] if report.pinned else ["nothing says whose log it is: give --key"]
     if any(step.step == Step.PAYLOADS and step.status == "inconclusive" for step in report.steps):
-        open_points.append("payloads were not checked, as a service publishes only open ones")
+        open_points.append("only open payloads were checked, as a service publishes no others")
     return f", but {'; '.join(open_points)}" if open_points else ""

@@ -146,6 +146,8 @@ class Wire(HttpToolsProtocol):
     def _look(self) -> None:
         """Let go whoever keeps us waiting: for the rest of a request, or for room for our answers."""
         now, unread = self.loop.time(), self.transport.get_write_buffer_size()
+        if self.transport.is_closing() and not unread:
+            return  # nobody is waited for: it was only to be seen that it closes
         if unread != self._unread:
             self._unread, self._unread_since = unread, now
         since = self._unread_since if unread else self._awaited_since(now)

@@ -26,7 +26,7 @@ def test_replay_says_what_it_counts(tmp_path: Path) -> None:
 
 def test_the_last_line_of_a_verification_says_whether_payloads_were_checked(tmp_path: Path) -> None:
     path = new_ledger(tmp_path, 2)
-    unchecked = "payloads were not checked, as a service publishes only open ones\n"
+    unchecked = "only open payloads were checked, as a service publishes no others\n"
     assert done("verify", path, "--key", vkey_of(path)).out.endswith("\nIT HOLDS\n")
     with open_ledger(path) as ledger, serving(ledger, Settings(port=0)) as address:
         pinned = done("verify", address, "--key", vkey_of(path)).out

@@ -517,6 +517,16 @@ async def test_a_connection_that_is_closed_does_not_wait_for_its_last_answer_to_
         assert [answer.status for answer in await line.answers(1)] == [200]
 
 
+async def test_a_connection_that_was_ended_is_told_nothing_more() -> None:
+    async with house(request_seconds=0.05) as here:
+        line = here.connect()
+        await line.end()
+        assert [answer.status for answer in await line.answers(1)] == [408]
+        for _ in range(2):
+            await here.connect().end()  # so a patience is over
+        assert bytes(line.sent) == b""
+
+
 async def test_whoever_reads_slowly_is_waited_for() -> None:
     async with house(request_seconds=0.05) as here:
         line = here.connect()
