@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -527,6 +528,23 @@ def test_a_damaged_table_is_an_error_of_reading_and_never_an_end(tmp_path: Path)
         with pytest.raises(StoreFailed):
             store.last("entries", bytes(8))
         assert len(keys(store, "ids")) == 10
+
+
+def test_a_store_whose_side_by_side_reads_failed_closes_like_any_other(tmp_path: Path) -> None:
+    """A read that still ran would keep it open, and its folder locked for ever."""
+    path, chance = tmp_path / "store", Random(1)
+    rows = {number.to_bytes(4): chance.randbytes(1000) for number in range(20_000)}
+    with RocksStore.open(str(path), create=True) as store:
+        put(store, "ids", rows)
+        store.compact("ids")
+    table = max(path.glob("*.sst"), key=lambda file: file.stat().st_size)
+    for at in range(100_000, table.stat().st_size - 300_000, 200_000):
+        flip(table, at)
+    for _ in range(10):
+        with RocksStore.open(str(path), create=False, cache_bytes=1 << 20) as store:
+            store.slow_read_seconds = -1.0
+            with pytest.raises(StoreFailed):
+                store.get_many("ids", chance.sample(sorted(rows), 4000))
 
 
 def test_a_torn_end_of_the_wal_is_dropped(tmp_path: Path) -> None:
