@@ -28,6 +28,15 @@ class SigningKey:
         return f"SigningKey(public={self.public.hex()})"
 
 
+def is_prime_order_point(key: bytes) -> bool:
+    """Report whether `key` can be a public key: 32 canonical bytes of a curve point of prime order.
+
+    A seed always yields such a point. Points of small order, points with a small-order component, encodings that are
+    not canonical and bytes that are not on the curve are rejected: nobody holds a private key for them.
+    """
+    return len(key) == sodium.crypto_sign_PUBLICKEYBYTES and sodium.crypto_core_ed25519_is_valid_point(key)
+
+
 def is_signed(public_key: bytes, message: bytes, signature: bytes) -> bool:
     """Whether the signature holds."""
     try:

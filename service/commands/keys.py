@@ -12,9 +12,9 @@ from decision_dna.ledger.hashing import key_id
 from decision_dna.ledger.keyring import read_keyring, write_key
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.notes import Vkey
-from decision_dna.ledger.signatures import SigningKey
+from decision_dna.ledger.signatures import SigningKey, is_prime_order_point
 from decision_dna.ledger.writer import Placed
-from decision_dna.schemas.errors import BadInput, Conflict, NotFound, Refused
+from decision_dna.schemas.errors import BadInput, Conflict, Malformed, NotFound, Refused
 from decision_dna.schemas.ledgering import KEY, KeyChange
 from decision_dna.schemas.texts import hex_bytes
 from decision_dna.service.commands.places import RootKey, fixed_view, named, read_root_key, written
@@ -29,7 +29,15 @@ OVERLAP_MAX = 2**32
 
 Purpose = Literal["log", "notary", "anchor"]
 
-parse_public = typed(lambda text: hex_bytes(text, 32, "public key"))
+
+def _public_key(text: str) -> bytes:
+    key = hex_bytes(text, 32, "public key")
+    if not is_prime_order_point(key):
+        raise Malformed(f"{text} is not an Ed25519 public key: no private key has it (expected a point of prime order)")
+    return key
+
+
+parse_public = typed(_public_key)
 parse_key_id = typed(lambda text: hex_bytes(text, 8, "key id"))
 
 

@@ -8,6 +8,7 @@ import pytest
 from decision_dna.ledger.keyring import read_key
 from decision_dna.ledger.opening import open_ledger
 from tests.cli.calling import dna, done, is_one_sentence, new_ledger, size_of, submission, vkey_of, write_lines
+from tests.ledger.test_signatures import UNFIT_KEYS
 
 
 @pytest.fixture
@@ -99,6 +100,17 @@ def test_an_authors_key_is_registered_once_and_revoked(ledger: Path, tmp_path: P
     assert "author" not in keys_of(ledger)
     assert dna("keys", "revoke", ledger, key_id).code == 1
     assert holds(ledger, vkey_of(ledger))
+
+
+@pytest.mark.parametrize("case", ["small order", "not canonical", "off the curve", "mixed order"])
+def test_keys_register_refuses_points_that_no_key_has(case: str, ledger: Path) -> None:
+    """A point that is not of prime order is refused before anything is written."""
+    size = size_of(ledger)
+    for key in UNFIT_KEYS[case][:4]:
+        said = dna("keys", "register", ledger, "--source", "bot", "--public", key.hex())
+        assert (said.code, is_one_sentence(said.err)) == (2, True), said
+        assert "no private key has it" in said.err
+    assert size_of(ledger) == size
 
 
 @pytest.mark.parametrize("name", ["backup.tar", "backup"])
