@@ -18,6 +18,8 @@ from decision_dna.schemas.claims import Claim, Entry, decode_claim, decode_entry
 from decision_dna.schemas.errors import InvariantBroken, NotFound
 
 ROWS_CACHED = 256
+SEQ_MAX = 2**63 - 1
+SEQ_DIGITS_MAX = len(str(SEQ_MAX))
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -114,8 +116,10 @@ class LogReader:
     def resolve(self, name: str) -> int:
         """The seq of an event by what people type: a seq, an id, or a fingerprint. Raises NotFound."""
         if name.isascii() and name.isdigit():
-            self._check_visible(int(name))
-            return int(name)
+            # Python reads no number of more than 4,300 digits: one that is too long is past every end.
+            seq = int(name) if len(name) <= SEQ_DIGITS_MAX else SEQ_MAX
+            self._check_visible(seq)
+            return seq
         try:
             value = UUID(name)
         except ValueError:

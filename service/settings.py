@@ -8,6 +8,7 @@ capitals, and some have a second name there that people know.
 """
 
 import ipaddress
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -91,6 +92,9 @@ def check_settings(settings: Settings) -> None:
     for name in ("batch_max_size", "prepare_threads", "connections_max", "subscribers_max"):
         if getattr(settings, name) < 1:
             raise Malformed(f"the setting {name} is at least 1")
+    for name in ("batch_window_ms", "ping_seconds", "request_seconds"):
+        if not math.isfinite(getattr(settings, name)):
+            raise Malformed(f"the setting {name} is a finite number")
     if not settings.request_seconds > 0:
         raise Malformed("the setting request_seconds is more than 0")
     if is_loopback(settings.host):
@@ -125,7 +129,7 @@ def _from_toml(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         table = tomllib.loads(path.read_text()).get(TABLE, {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # not TOML, not UTF-8, or a number of more digits than Python reads
         raise Malformed(f"{path}: {error}") from None
     if not isinstance(table, dict):
         raise Malformed(f"{path}: [{TABLE}] is not a table")

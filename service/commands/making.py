@@ -130,7 +130,7 @@ def read_policy(path: Path) -> Policy:
         ]
         policy = msgspec.convert({**msgspec.structs.asdict(said), "sources": rules}, Policy)
         check_policy(policy)
-    except (msgspec.MsgspecError, tomllib.TOMLDecodeError, UnicodeDecodeError, LedgerError) as error:
+    except (msgspec.MsgspecError, ValueError, LedgerError) as error:  # tomllib raises ValueError for very long numbers
         raise Malformed(f"{path} is not a policy: {error}") from None
     return policy
 

@@ -264,7 +264,7 @@ def asked_atomic(query: bytes) -> bool:
 async def read_body(receive: Receive, headers: dict[bytes, bytes], hold: Callable[[int], None]) -> bytes:
     """All of a request's body; `hold` is told what it takes meanwhile. Raises TooLarge as soon as that is known, Busy where
     all bodies together take too much, RequestRefused where the client went away."""
-    length = headers.get(b"content-length", b"0")
+    length = headers.get(b"content-length", b"0").lstrip(b"0")  # the parser takes any number of zeros, and 20 digits
     if length.isdigit() and int(length) > BODY_BYTES_MAX:
         raise TooLarge(f"a body of {int(length)} bytes, at most {BODY_BYTES_MAX}")
     parts: list[bytes] = []

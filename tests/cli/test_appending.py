@@ -120,6 +120,13 @@ def test_init_refuses_what_is_no_policy_and_makes_nothing(tmp_path: Path, text: 
     assert not (tmp_path / "d").exists()
 
 
+def test_init_policy_toml_with_a_number_too_long_to_read(tmp_path: Path) -> None:
+    """Python reads no number of more than 4,300 digits, and tomllib lets that error through."""
+    (tmp_path / "p.toml").write_text(f"heartbeat_seconds_max = {'9' * 4301}\n")
+    said = dna("init", tmp_path / "d", "--origin", ORIGIN, "--policy", tmp_path / "p.toml")
+    assert (said.code, is_one_sentence(said.err), (tmp_path / "d").exists()) == (2, True, False)
+
+
 def test_a_successor_names_the_head_that_it_goes_on_from(ledger: Path, tmp_path: Path) -> None:
     done("init", tmp_path / "next", "--origin", "example.org/next", "--successor", ledger)
     said = done("show", tmp_path / "next", 0, "--json").json["payload"]["successor_of"]

@@ -188,6 +188,9 @@ def test_a_secret_is_read_and_never_printed() -> None:
         ({}, {}, "[service]\ncolour = 1\n"),
         ({}, {}, "service = 1\n"),
         ({}, {}, "[service\n"),
+        ({}, {}, f"[service]\nport = {'9' * 4301}\n"),
+        ({}, {"DNA_BATCH_WINDOW_MS": "nan"}, ""),
+        ({}, {"DNA_REQUEST_SECONDS": "inf"}, ""),
     ],
 )
 def test_a_setting_that_is_wrong(tmp_path, flags: dict, environment: dict, toml: str) -> None:

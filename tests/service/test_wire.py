@@ -192,6 +192,7 @@ SHORT: list[tuple[str, bytes, int]] = [
     ("an event by its id", asked("GET", f"/api/events/{ID}"), 200),
     ("no such event", asked("GET", "/api/events/999"), 404),
     ("no name at all", asked("GET", "/api/events/%20"), 404),
+    ("a number of more digits than Python reads", asked("GET", f"/api/events/{'9' * 4301}"), 404),
     ("for another host", asked("GET", "/api/events/2").replace(b"localhost", b"evil.example"), 421),
     ("for the last time", asked("GET", "/api/events/2", "connection: close"), 200),
     (
@@ -226,6 +227,11 @@ LONG: list[tuple[str, bytes, int]] = [
         "too large in chunks, and not at its end",
         CHUNKED + b"%x\r\n%b\r\n" % (BODY_BYTES_MAX + 1, bytes(BODY_BYTES_MAX + 1)),
         413,
+    ),
+    (
+        "of a length with more digits than Python reads",
+        asked("POST", "/api/events", "content-type: application/json", KEY, f"content-length: {'0' * 4301}1") + b"1",
+        400,
     ),
     ("too large for the loop", post(b" " * BYTES_ON_LOOP_MAX + msgspec.json.encode(KNOWN), KEY), 200),
 ]
