@@ -9,9 +9,10 @@ know. Nothing is lost as long as the raw bytes were kept: on start, `chain.find`
 count byte) and go on with what it says. Signing the same number anew instead would fork the numbering on the chain.
 """
 
+from decision_dna.anchors.build import COMPUTE_UNITS_MAX, build_anchor_transaction
 from decision_dna.anchors.chain import Chain, Confirmed
 from decision_dna.anchors.memo import build_memo
-from decision_dna.anchors.transaction import COMPUTE_UNITS_MAX, build_anchor_transaction, check_anchor_transaction
+from decision_dna.anchors.transaction import check_anchor_transaction
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.schemas.anchoring import AnchorConfirmed
 from decision_dna.schemas.errors import InvariantBroken

@@ -1,4 +1,4 @@
-"""The transaction that carries an anchor: built with solders, checked without it (docs/format.md, section 12).
+"""Check the transaction that carries an anchor (docs/format.md, section 12). `anchors.build` builds it.
 
     signature       1, by the anchor key, which also pays
     instructions    compute budget: unit limit, unit price
@@ -7,7 +7,7 @@
                     signing: SHA-256(`decision-dna/v1/anchor\\n` ‖ origin), and the root
 
 The check reads instruction data and signer flags, never program logs: logs differ between versions of the memo
-program, and any program can print anything. `solders` (the `[solana]` extra) is loaded by building alone.
+program, and any program can print anything.
 """
 
 from typing import NamedTuple
@@ -18,8 +18,8 @@ from decision_dna.anchors.memo import memo_hash, parse_memo, reference_keys
 from decision_dna.engine.blocks import Instruction
 from decision_dna.engine.wire import WireTransaction, decode_transaction
 from decision_dna.ledger.notes import Checkpoint
-from decision_dna.ledger.signatures import SigningKey, check_signature
-from decision_dna.schemas.errors import Malformed, ProofRejected, TooLarge
+from decision_dna.ledger.signatures import check_signature
+from decision_dna.schemas.errors import Malformed, ProofRejected
 
 COMPUTE_BUDGET_PROGRAM = bytes.fromhex("0306466fe5211732ffecadba72c39be7bc8ce5bbc5f7126b2c439b3a40000000")
 MEMO_PROGRAM = bytes.fromhex("054a535a992921064d24e87160da387c7c35b5ddbc92bb81e41fa8404105448d")
@@ -27,11 +27,8 @@ SYSTEM_PROGRAM = bytes(32)
 
 TRANSACTION_BYTES_MAX = 1_232
 
-COMPUTE_UNITS_MAX = 110_000
-"""The budget of a trial run, and the most that is ever paid for; what the chain at hand takes, the trial says."""
-
 _MESSAGE_AT = 1 + 64  # a count of one, one signature
-_TRANSFER_NOTHING = (2).to_bytes(4, "little") + bytes(8)
+TRANSFER_NOTHING = (2).to_bytes(4, "little") + bytes(8)
 
 
 class AnchorProof(msgspec.Struct, frozen=True):
@@ -49,48 +46,6 @@ class AnchorProof(msgspec.Struct, frozen=True):
     def memo_hash(self) -> bytes:
         """32 bytes: what anchor n + 1 must name as its previous."""
         return memo_hash(self.memo)
-
-
-def build_anchor_transaction(
-    memo: bytes,
-    anchor_key: SigningKey,
-    blockhash: bytes,
-    *,
-    compute_units_max: int = COMPUTE_UNITS_MAX,
-    micro_lamports_per_unit: int = 0,
-) -> bytes:
-    """The raw signed transaction, legacy form; the same arguments give the same bytes. Needs the `[solana]` extra.
-
-    Raises ProofRejected where the memo is none, TooLarge past 1,232 bytes.
-    """
-    from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
-    from solders.hash import Hash
-    from solders.instruction import AccountMeta
-    from solders.instruction import Instruction as Call
-    from solders.message import Message
-    from solders.pubkey import Pubkey
-    from solders.signature import Signature
-    from solders.transaction import VersionedTransaction
-
-    payer = Pubkey(anchor_key.public)
-    references = [Pubkey(key) for key in reference_keys(parse_memo(memo).checkpoint)]
-    transfer_accounts = [
-        AccountMeta(payer, is_signer=True, is_writable=True),
-        AccountMeta(payer, is_signer=False, is_writable=True),
-        *(AccountMeta(key, is_signer=False, is_writable=False) for key in references),
-    ]
-    calls = [
-        set_compute_unit_limit(compute_units_max),
-        set_compute_unit_price(micro_lamports_per_unit),
-        Call(Pubkey(MEMO_PROGRAM), memo, []),
-        Call(Pubkey(SYSTEM_PROGRAM), _TRANSFER_NOTHING, transfer_accounts),
-    ]
-    message = Message.new_with_blockhash(calls, payer, Hash(blockhash))
-    signature = Signature(anchor_key.sign(bytes(message)))
-    raw = bytes(VersionedTransaction.populate(message, [signature]))
-    if len(raw) > TRANSACTION_BYTES_MAX:
-        raise TooLarge(f"an anchor transaction of {len(raw)} bytes, at most {TRANSACTION_BYTES_MAX}")
-    return raw
 
 
 def check_anchor_transaction(raw: bytes, anchor_key: bytes, origin: str) -> AnchorProof:
@@ -165,7 +120,7 @@ def _memo_and_transfer(calls: list[_Call]) -> tuple[_Call, _Call]:
 
 
 def _check_transfer(transfer: _Call, anchor_key: bytes, references: tuple[bytes, bytes]) -> None:
-    if transfer.data != _TRANSFER_NOTHING:
+    if transfer.data != TRANSFER_NOTHING:
         raise ProofRejected(f"the anchor's system instruction is a transfer of 0 lamports, not {transfer.data.hex()}")
     if transfer.accounts != [anchor_key, anchor_key, *references]:
         expected, found = (", ".join(key.hex() for key in keys) for keys in (references, transfer.accounts))

@@ -11,6 +11,8 @@ EVIDENCE_BYTES_MAX = 16 * 1024 * 1024
 
 Kind = Literal["event", "run", "absence", "fork"]
 Role = Literal["genesis", "key", "policy", "heartbeat_before", "event", "heartbeat_after"]
+ROLES: tuple[Role, ...] = ("genesis", "key", "policy", "heartbeat_before", "event", "heartbeat_after")
+"""The order of the items in a file."""
 
 
 class _Exact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

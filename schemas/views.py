@@ -5,6 +5,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from decision_dna.schemas.errors import UnknownType
+from decision_dna.schemas.payloads import decode_payload, is_foreign, newest_schema
+
+_BYTES_MARKERS = (b"\xc4", b"\xc5", b"\xc6")
+_plain = msgspec.msgpack.Decoder().decode
+
 
 class EventView(msgspec.Struct, frozen=True, gc=False):
     """One event. `payload` is at the newest schema of its type, bytes in it as hex; null, with `redacted`, where it was erased."""
@@ -105,3 +111,34 @@ class StateView(msgspec.Struct, frozen=True):
     entries: int
     root: str
     rows: list[StateRow]
+
+
+def payload_view(type_name: str, schema: int, data: bytes) -> Any:
+    """What JSON can say of a payload: at the newest schema where the type is known here, as it stands where it is not."""
+    if not is_foreign(type_name) and not _is_newest(type_name, schema):
+        try:
+            return plain_view(msgspec.to_builtins(decode_payload(type_name, schema, data), builtin_types=(bytes,)))
+        except UnknownType:
+            pass  # a type that nobody declared here: shown as it stands
+    value = _plain(data)
+    # Bytes are written with one of three markers: where none of them occurs, the map is JSON already.
+    return plain_view(value) if any(marker in data for marker in _BYTES_MARKERS) else value
+
+
+def _is_newest(type_name: str, schema: int) -> bool:
+    try:
+        return schema == newest_schema(type_name)
+    except UnknownType:
+        return False
+
+
+def plain_view(value: Any) -> Any:
+    """A decoded value as JSON can hold it: bytes as hex."""
+    match value:
+        case bytes():
+            return value.hex()
+        case list() | tuple():
+            return [plain_view(item) for item in value]
+        case dict():
+            return {key: item if isinstance(item, str | int) else plain_view(item) for key, item in value.items()}
+    return value

@@ -48,12 +48,16 @@ ONLY_IMPORTER = {
 PURE = (
     "schemas/*.py",
     *(f"ledger/{name}.py" for name in ("hashing", "merkle", "notes", "plan", "verification", "streams", "authority")),
+    "ledger/evidence.py",
     "engine/detection/*.py",
-    *(f"anchors/{name}.py" for name in ("memo", "transaction", "verify")),
+    *(f"anchors/{name}.py" for name in ("memo", "transaction", "verify", "beside")),
 )
+"""Modules without a clock, randomness, disk or network. Every module that one of them imports is held to the same."""
+
 TIME_AND_CHANCE = {"time", "random", "secrets"}
-WORLD = {"os", "pathlib", "tempfile", "shutil", "subprocess", "socket", "logging", "sqlite3", "rocksdict"}
-IMPURE = TIME_AND_CHANCE | WORLD | {"asyncio", "threading"}
+DISK = {"os", "pathlib", "tempfile", "shutil", "subprocess", "logging", "sqlite3", "fcntl", "rocksdict"}
+NETWORK = {"socket", "ssl", "httpx", "litestar", "uvicorn", "uvloop", "solana", "solders"}
+IMPURE = TIME_AND_CHANCE | DISK | NETWORK | {"asyncio", "threading", "multiprocessing"}
 
 
 def files() -> Files:
@@ -223,14 +227,41 @@ def second_importers(tree: Files) -> Iterator[str]:
 
 def impure_cores(tree: Files) -> Iterator[str]:
     instead = "in a pure module time, draws and bytes come in as arguments"
-    for path, text in python(tree, *PURE):
-        for line, name in imported(text):
+    for path, way in reached(tree, *PURE).items():
+        through = "" if way == path else f" (reached by {way})"
+        for line, name in imported(tree[path]):
             package = name.partition(".")[0]
             if package in IMPURE:
-                yield f"{path}:{line}: imports {package}: {instead}"
-        for line, name in calls(text):
+                yield f"{path}:{line}: imports {package}{through}: {instead}"
+        for line, name in calls(tree[path]):
             if name in ("open", "input"):
-                yield f"{path}:{line}: calls {name}(): {instead}"
+                yield f"{path}:{line}: calls {name}(){through}: {instead}"
+
+
+def reached(tree: Files, *patterns: str) -> Files:
+    """Return the matching files and every file of the rooms that they import, directly or not, each with the chain of imports to it."""
+    files_of = {module_of(path): path for path, _ in in_rooms(tree)}
+    ways = {path: path for path, _ in python(tree, *patterns)}
+    pending = list(ways)
+    for path in pending:
+        for _, name in imported(tree[path]):
+            for package in packages_of(name):
+                found = files_of.get(package)
+                if found is not None and found not in ways:
+                    ways[found] = f"{ways[path]} > {found}"
+                    pending.append(found)
+    return ways
+
+
+def module_of(path: str) -> str:
+    """Return the full name of the module in a file of the rooms: a package's for its __init__.py."""
+    return "decision_dna." + path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def packages_of(name: str) -> Iterator[str]:
+    """Yield `a`, `a.b` and `a.b.c` for `a.b.c`: importing a module loads its packages too."""
+    parts = name.split(".")
+    return (".".join(parts[:end]) for end in range(1, len(parts) + 1))
 
 
 def settings_nobody_reads(tree: Files) -> Iterator[str]:
@@ -391,6 +422,34 @@ UNTIDY: list[tuple[str, Files, Files, str]] = [
         {"anchors/memo.py": "def f():\n from os import path"},
         {"anchors/memo.py": "import timeit_like"},
         "memo.py:2",
+    ),
+    (
+        "impure_cores",
+        {
+            "ledger/merkle.py": "import decision_dna.ledger.a",
+            "ledger/a.py": "import decision_dna.ledger.b",
+            "ledger/b.py": "import fcntl",
+        },
+        {
+            "ledger/merkle.py": "import decision_dna.ledger.a",
+            "ledger/a.py": "import enum",
+            "ledger/b.py": "import fcntl",
+        },
+        "ledger/b.py:1: imports fcntl (reached by ledger/merkle.py > ledger/a.py > ledger/b.py)",
+    ),
+    (
+        "impure_cores",
+        {
+            "ledger/merkle.py": "from decision_dna.ledger.tree.a import b",
+            "ledger/tree/a.py": "",
+            "ledger/tree/__init__.py": "import ssl",
+        },
+        {
+            "ledger/merkle.py": "from decision_dna.ledger.tree.a import b",
+            "ledger/tree/a.py": "",
+            "ledger/tree/c.py": "import ssl",
+        },
+        "imports ssl",
     ),
     ("impure_cores", {"schemas/a.py": "open('x')"}, {"schemas/a.py": "x.open()"}, "calls open()"),
     ("impure_cores", {"engine/detection/a.py": "import random"}, {"engine/a.py": "import random"}, "imports random"),

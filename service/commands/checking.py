@@ -8,10 +8,10 @@ import typer
 
 from decision_dna.anchors.beside import check_anchor_beside
 from decision_dna.ledger.evidence import EvidenceReport, check_evidence
-from decision_dna.ledger.views import payload_view
 from decision_dna.schemas.errors import BadInput
 from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX, AnchorGiven
 from decision_dna.schemas.texts import id_text, time_text
+from decision_dna.schemas.views import payload_view
 from decision_dna.service.commands.terminal import Json, Key, write, write_facts, write_json
 
 

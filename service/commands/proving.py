@@ -9,9 +9,9 @@ import msgspec
 import typer
 
 from decision_dna.anchors.transaction import anchor_memo
-from decision_dna.ledger.evidence import Around, prove_event, prove_run
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.notes import note_of
+from decision_dna.ledger.proving import Around, prove_event, prove_run
 from decision_dna.ledger.queries import EventFilter, find, heads_before
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.streams import list_leaves

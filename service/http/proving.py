@@ -1,11 +1,11 @@
-"""Evidence on request: looks up what `ledger.evidence` brings along, all under one head."""
+"""Evidence on request: looks up what `ledger.proving` brings along, all under one head."""
 
 from itertools import islice
 
 from decision_dna.ledger import layout, streams
-from decision_dna.ledger.evidence import Around, prove_event, prove_run
 from decision_dna.ledger.indexes import Indexes
 from decision_dna.ledger.ledger import Ledger
+from decision_dna.ledger.proving import Around, prove_event, prove_run
 from decision_dna.ledger.queries import EventFilter, Order, find, heads_before, query
 from decision_dna.ledger.reader import LogReader
 from decision_dna.schemas.errors import NotFound, TooLarge

@@ -14,7 +14,7 @@ from decision_dna.ledger.merkle import TILE_WIDTH
 from decision_dna.ledger.queries import Direction, EventFilter, Order, Page, lineage, query, stream_heads, stream_run
 from decision_dna.ledger.tilepath import parse_tile_path
 from decision_dna.ledger.tlogproof import format_proof
-from decision_dna.ledger.views import event_view, plain_view
+from decision_dna.ledger.views import event_view
 from decision_dna.schemas import codec
 from decision_dna.schemas.anchoring import CONFIRMED
 from decision_dna.schemas.errors import Malformed, NotFound, Unavailable
@@ -28,6 +28,7 @@ from decision_dna.schemas.views import (
     StateView,
     StreamsView,
     StreamView,
+    plain_view,
 )
 from decision_dna.service.http import operations
 from decision_dna.service.http.asking import RANGES, SELECTING, event_filter, number, parameters, truth

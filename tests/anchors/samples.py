@@ -13,10 +13,10 @@ from solders.signature import Signature
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
+from decision_dna.anchors.build import build_anchor_transaction
 from decision_dna.anchors.chain import Confirmed
 from decision_dna.anchors.memo import FIRST_PREVIOUS, build_memo, memo_hash, parse_memo, reference_keys
 from decision_dna.anchors.send import confirmed_anchor
-from decision_dna.anchors.transaction import build_anchor_transaction
 from decision_dna.anchors.verify import AnchorEntry, AnchorReport, verify_anchors
 from decision_dna.ledger import merkle
 from decision_dna.ledger.notes import Checkpoint, Vkey, open_checkpoint, sign_checkpoint

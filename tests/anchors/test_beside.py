@@ -8,15 +8,17 @@ import msgspec
 import pytest
 
 from decision_dna.anchors.beside import check_anchor_beside
+from decision_dna.anchors.build import build_anchor_transaction
 from decision_dna.anchors.local_chain import LocalChain
 from decision_dna.anchors.memo import build_memo, parse_memo
-from decision_dna.anchors.transaction import anchor_memo, build_anchor_transaction
-from decision_dna.ledger.evidence import Around, EvidenceReport, check_evidence, prove_event
+from decision_dna.anchors.transaction import anchor_memo
+from decision_dna.ledger.evidence import EvidenceReport, check_evidence
 from decision_dna.ledger.hashing import key_id
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.notes import Checkpoint, sign_checkpoint
 from decision_dna.ledger.opening import create, open_ledger
+from decision_dna.ledger.proving import Around, prove_event
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.schemas.anchoring import AnchorConfirmed

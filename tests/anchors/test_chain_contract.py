@@ -5,11 +5,12 @@ from typing import Protocol
 
 import pytest
 
+from decision_dna.anchors.build import build_anchor_transaction
 from decision_dna.anchors.chain import Chain, ChainRefused
 from decision_dna.anchors.local_chain import Fault, LocalChain
 from decision_dna.anchors.memo import FIRST_PREVIOUS
 from decision_dna.anchors.send import confirmed_anchor, prepare_anchor
-from decision_dna.anchors.transaction import build_anchor_transaction, check_anchor_transaction
+from decision_dna.anchors.transaction import check_anchor_transaction
 from decision_dna.engine.wire import decode_transaction
 from decision_dna.schemas.errors import InvariantBroken, Malformed, TooLarge, Unavailable
 from tests.anchors.samples import ANCHOR_KEY, LIMIT, ORIGIN, OTHER_KEY, memos, note, root_at, signed, transfer_call

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from solders.instruction import AccountMeta
 from solders.pubkey import Pubkey
 
+from decision_dna.anchors.build import build_anchor_transaction
 from decision_dna.anchors.memo import MEMO_BYTES_MAX, parse_memo, reference_keys
 from decision_dna.anchors.transaction import (
     COMPUTE_BUDGET_PROGRAM,
     MEMO_PROGRAM,
     SYSTEM_PROGRAM,
     TRANSACTION_BYTES_MAX,
-    build_anchor_transaction,
     check_anchor_transaction,
 )
 from decision_dna.engine.wire import decode_transaction

@@ -10,12 +10,13 @@ from decision_dna.ledger import hashing, layout
 from decision_dna.ledger.audit import freshness, verify
 from decision_dna.ledger.authority import Authority
 from decision_dna.ledger.cheat import Copy
-from decision_dna.ledger.evidence import Around, check_evidence, leaves_before, prove_event, prove_run
+from decision_dna.ledger.evidence import check_evidence
 from decision_dna.ledger.exports import ExportSource
 from decision_dna.ledger.folder import newest_head, read_folder, verify_folder
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.lock import HeadLock, Locked
 from decision_dna.ledger.memory import MemoryStore
+from decision_dna.ledger.proving import Around, leaves_before, prove_event, prove_run
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.verification import AuthorityEntry, fold_schedule

@@ -148,17 +148,48 @@ def test_a_running_service_proves_too(ledger: Path, tmp_path: Path) -> None:
     assert (late.code, is_one_sentence(late.err)) == (3, True)
 
 
-def test_check_loads_no_server_no_store_and_no_chain(ledger: Path, tmp_path: Path) -> None:
-    done("prove", ledger, 3, "-o", tmp_path / "e.json")
-    code = (
-        "import sys; from decision_dna.service.cli import main; code = main(sys.argv[1:]);"
-        "print(sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr); sys.exit(code)"
-    )
-    command = [sys.executable, "-c", code, "check", str(tmp_path / "e.json"), "--key", vkey_of(ledger)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith("HOLDS")
-    for package in ("litestar", "rocksdict", "solana", "solders", "uvicorn", "httpx", "rich"):
-        assert f"'{package}'" not in ran.stderr
+OUTSIDE_PACKAGES = ("litestar", "uvicorn", "uvloop", "httptools", "httpx", "rocksdict", "solana", "solders", "rich")
+OUTSIDE_MODULES = ("sqlite3", "ssl", "asyncio")
+BY_TYPER = ("typer", "subprocess", "fcntl", "socket")
+"""What typer loads by itself: only the command may load it."""
+CHECK_AS_LIBRARY = """
+from pathlib import Path
+from decision_dna.anchors.beside import check_anchor_beside
+from decision_dna.ledger.evidence import check_evidence
+from decision_dna.ledger.notes import Vkey
+
+report = check_evidence(Path(sys.argv[1]).read_bytes(), Vkey.parse(sys.argv[2]))
+check_anchor_beside(report)
+code = 0 if report.holds else 1
+"""
+CHECK_AS_COMMAND = """
+from decision_dna.service.cli import main
+
+code = main(["check", sys.argv[1], "--key", sys.argv[2]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("check_code", "outside"),
+    [
+        (CHECK_AS_LIBRARY, (*OUTSIDE_PACKAGES, *OUTSIDE_MODULES, *BY_TYPER)),
+        (CHECK_AS_COMMAND, (*OUTSIDE_PACKAGES, *OUTSIDE_MODULES)),
+    ],
+    ids=["library", "command"],
+)
+def test_check_loads_no_server_store_lock_or_chain(
+    ledger: Path, tmp_path: Path, check_code: str, outside: tuple[str, ...]
+) -> None:
+    """Evidence with an anchor is checked without loading a server, a store, SQLite, file locks, sockets or a chain."""
+    done("anchor", "once", ledger)
+    done("prove", ledger, 3, "--anchored", "-o", tmp_path / "e.json")
+    code = f"import sys\n{check_code}\nprint(*sys.modules, file=sys.stderr)\nsys.exit(code)"
+    command = [sys.executable, "-c", code, str(tmp_path / "e.json"), vkey_of(ledger)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    loaded = set(ran.stderr.split())
+    assert "decision_dna.ledger.evidence" in loaded
+    assert loaded & set(outside) == set()
 
 
 def test_an_event_is_proved_under_an_anchored_head(ledger: Path, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decision_dna.ledger.views import payload_view
 from decision_dna.schemas import codec
 from decision_dna.schemas.payloads import Payload, payload_type, upcaster
+from decision_dna.schemas.views import payload_view
 
 
 @payload_type("tested.pair", schema=1)

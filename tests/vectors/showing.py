@@ -1,4 +1,4 @@
-"""Evidence made by hand from a hand-made log: the same bytes as `ledger.evidence` makes, but nothing here objects to a lie."""
+"""Evidence made by hand from a hand-made log: the same bytes as `ledger.proving` makes, but nothing here objects to a lie."""
 
 from collections.abc import Sequence
 from typing import Any
