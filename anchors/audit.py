@@ -9,7 +9,7 @@ from the entries: they are read once more, and count only if they lead to the ro
 from decision_dna.anchors.verify import AnchorEntry, AnchorReport, verify_anchors
 from decision_dna.ledger import merkle
 from decision_dna.ledger.audit import Check, Extra
-from decision_dna.ledger.notes import Vkey, open_checkpoint
+from decision_dna.ledger.notes import open_head
 from decision_dna.ledger.sources import Source
 from decision_dna.ledger.verification import SEGMENT_EVENTS, AuthorityEntry, Finding, Joint, Step
 from decision_dna.schemas import codec
@@ -62,11 +62,8 @@ def _verified(source: Source, joint: Joint, entries: list[AnchorEntry]) -> Ancho
             raise ProofRejected("no anchor key is known at this entry")
         return live[-1]
 
-    def check_head(note: bytes, size: int) -> None:
-        vkeys = [Vkey(joint.origin, key) for key in newest.log_keys_at(size)]
-        if not vkeys:
-            raise ProofRejected(f"no log key signs a head of size {size}")
-        open_checkpoint(note, vkeys)
+    def check_head(note: bytes) -> None:
+        open_head(note, joint.origin, newest.log_keys_at)
 
     return verify_anchors(entries, joint.origin, anchor_key_at, roots.get, check_head)
 

@@ -12,7 +12,7 @@ is an anchor of this log. That a chain holds the transaction, in which slot and 
 from decision_dna.anchors.transaction import AnchorProof, check_anchor_transaction
 from decision_dna.ledger.authority import Authority, authority_after
 from decision_dna.ledger.evidence import ANCHOR_NOT_CHECKED, EvidenceReport
-from decision_dna.ledger.notes import Checkpoint, Vkey, decode_base64, open_checkpoint
+from decision_dna.ledger.notes import Checkpoint, decode_base64, open_head
 from decision_dna.ledger.verification import Finding, Step
 from decision_dna.schemas.errors import LedgerError, ProofRejected
 from decision_dna.schemas.evidence import AnchorGiven
@@ -51,10 +51,7 @@ def _checked(given: AnchorGiven, checkpoint: Checkpoint, states: list[tuple[int,
     if proof.memo != given.memo.encode():
         raise ProofRejected(f"the memo beside its transaction is not the memo in it, which is {proof.memo!r}")
     anchored = proof.checkpoint
-    keys = states[-1][1].log_keys_at(anchored.size)
-    if not keys:
-        raise ProofRejected(f"no log key signs a head of size {anchored.size}")
-    open_checkpoint(proof.note, [Vkey(checkpoint.origin, key) for key in keys])
+    open_head(proof.note, checkpoint.origin, states[-1][1].log_keys_at)
     if anchored.size == checkpoint.size and anchored.root != checkpoint.root:
         raise ProofRejected(
             f"at size {anchored.size} the anchored root is {anchored.root.hex()}, the checkpoint's is {checkpoint.root.hex()}: "

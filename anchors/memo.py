@@ -16,7 +16,7 @@ from hashlib import sha256
 
 import msgspec
 
-from decision_dna.ledger.notes import Checkpoint, parse_checkpoint, parse_note
+from decision_dna.ledger.notes import UnverifiedCheckpoint, note_of
 from decision_dna.schemas.errors import ProofRejected, TooLarge
 
 MEMO_BYTES_MAX = 895
@@ -37,7 +37,7 @@ class Memo(msgspec.Struct, frozen=True):
     n: int
     previous: bytes
     note: bytes
-    checkpoint: Checkpoint
+    checkpoint: UnverifiedCheckpoint
 
 
 def build_memo(n: int, previous: bytes, note: bytes) -> bytes:
@@ -63,7 +63,7 @@ def parse_memo(data: bytes) -> Memo:
         raise ProofRejected(f"an anchor's number is at most {N_MAX}, this one is {n}")
     if (n == 0) != (previous == FIRST_PREVIOUS):
         raise ProofRejected(f"anchor {n}: only the first one, and always that one, names zeros as the memo before")
-    return Memo(n, previous, note, parse_checkpoint(parse_note(note).text))
+    return Memo(n, previous, note, note_of(note))
 
 
 def memo_hash(memo: bytes) -> bytes:
@@ -71,7 +71,7 @@ def memo_hash(memo: bytes) -> bytes:
     return sha256(memo).digest()
 
 
-def reference_keys(checkpoint: Checkpoint) -> tuple[bytes, bytes]:
+def reference_keys(checkpoint: UnverifiedCheckpoint) -> tuple[bytes, bytes]:
     """Two keys of 32 bytes that the transaction lists, so that anyone finds it by address: one for all anchors of the
     origin, one (the root itself) for this head. Nobody holds their private halves."""
     return sha256(_REFERENCE + checkpoint.origin.encode()).digest(), checkpoint.root

@@ -17,7 +17,7 @@ import msgspec
 from decision_dna.anchors.memo import memo_hash, parse_memo, reference_keys
 from decision_dna.engine.blocks import Instruction
 from decision_dna.engine.wire import WireTransaction, decode_transaction
-from decision_dna.ledger.notes import Checkpoint
+from decision_dna.ledger.notes import UnverifiedCheckpoint
 from decision_dna.ledger.signatures import check_signature
 from decision_dna.schemas.errors import Malformed, ProofRejected
 
@@ -39,7 +39,7 @@ class AnchorProof(msgspec.Struct, frozen=True):
     n: int
     previous: bytes
     note: bytes
-    checkpoint: Checkpoint
+    checkpoint: UnverifiedCheckpoint
     memo: bytes
 
     @property

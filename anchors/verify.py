@@ -48,12 +48,12 @@ def verify_anchors(
     origin: str,
     anchor_key_at: Callable[[int], bytes],
     root_at: Callable[[int], bytes | None],
-    check_head: Callable[[bytes, int], object],
+    check_head: Callable[[bytes], object],
 ) -> AnchorReport:
     """Step 9 over all anchors of a log, ascending by seq.
 
     `anchor_key_at(seq)`: the anchor key (32 bytes) that is live there. `root_at(size)`: the recomputed root of the
-    first `size` entries, None where the log has not so many. `check_head(note, size)` raises ProofRejected unless the
+    first `size` entries, None where the log has not so many. `check_head(note)` raises ProofRejected unless the
     note is signed by the log key(s) that sign a head of this size.
     """
     findings: list[Finding] = []
@@ -91,7 +91,7 @@ def _untrue(
     proof: AnchorProof,
     entry: AnchorEntry,
     root_at: Callable[[int], bytes | None],
-    check_head: Callable[[bytes, int], object],
+    check_head: Callable[[bytes], object],
 ) -> Iterator[str]:
     size, root = proof.checkpoint.size, proof.checkpoint.root
     if size > entry.seq:
@@ -102,7 +102,7 @@ def _untrue(
     elif actual != root:
         yield f"the first {size} entries of this log have the root {actual.hex()}, the anchored one is {root.hex()}"
     try:
-        check_head(proof.note, size)
+        check_head(proof.note)
     except ProofRejected as error:
         yield str(error)
 

@@ -8,7 +8,7 @@ import msgspec
 
 from decision_dna.ledger import hashing, merkle, streams
 from decision_dna.ledger.authority import Authority, authority_after, decode_ledger_payload, signature_job
-from decision_dna.ledger.notes import Checkpoint, Vkey, decode_base64, open_checkpoint
+from decision_dna.ledger.notes import Checkpoint, Vkey, decode_base64, open_checkpoint, open_head
 from decision_dna.ledger.signatures import is_signed
 from decision_dna.ledger.tlogproof import TlogProof, parse_proof
 from decision_dna.ledger.verification import Finding, Step
@@ -332,16 +332,11 @@ class _Check:
         note = proofs[0].checkpoint
         if any(proof.checkpoint != note for proof in proofs):
             raise _Fails(Step.ENCODING, "the items' proofs are against different checkpoints")
-        vkeys: list[Vkey] = []
         try:
-            size = open_checkpoint(note, []).size
-            vkeys = [Vkey(self.evidence.origin, key) for key in authority.log_keys_at(size)]
-            checkpoint = open_checkpoint(note, vkeys)
-            if not vkeys or checkpoint.origin != self.evidence.origin:
-                raise ProofRejected(f"the checkpoint is of {checkpoint.origin!r}")
+            checkpoint = open_head(note, self.evidence.origin, authority.log_keys_at)
         except LedgerError as error:
             raise _Fails(Step.CHECKPOINTS, str(error)) from None
-        if self.vkey not in vkeys and self.vkey.key != authority.root:
+        if self.vkey.key not in (*authority.log_keys_at(checkpoint.size), authority.root):
             raise _Fails(
                 Step.CHECKPOINTS,
                 f"the given key {self.vkey} did not sign this checkpoint, and is not the log's root key",

@@ -6,22 +6,24 @@
                                                      an empty line
     — example.org/log 1fRk0W…                        name, base64(keyID[4] ‖ signature)
 
-The text ends with the LF before the empty line; that text is what is signed. Lines of unknown signers are ignored,
-a known one that fails rejects the note.
+The text ends with the LF before the empty line; that text is what is signed. Lines of unknown keys are ignored, however many
+there are and whatever they say. Every line of a known key must verify.
 """
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 import msgspec
 
 from decision_dna.ledger.signatures import SigningKey, is_signed
-from decision_dna.schemas.errors import ProofRejected
+from decision_dna.schemas.errors import InvariantBroken, ProofRejected
 
-NOTE_BYTES_MAX = 65_536
-SIGNATURES_MAX = 16
+NOTE_BYTES_MAX = 131_072
+"""Enough for 16 signatures of 5 kB, which signed-note asks every verifier to take."""
+SIGNATURES_MAX = 100
+"""As many as Go's note package reads."""
 ED25519 = 1
 _DASH = "— "
 
@@ -41,12 +43,16 @@ class Note(msgspec.Struct, frozen=True):
     signatures: tuple[NoteSignature, ...]
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
-    """The head of a log: its first `size` entries have this Merkle root."""
+class UnverifiedCheckpoint(msgspec.Struct, frozen=True):
+    """What the text of a note says: the first `size` entries of a log have this Merkle root. Anyone may have written it."""
 
     origin: str
     size: int
     root: bytes
+
+
+class Checkpoint(UnverifiedCheckpoint, frozen=True):
+    """The head of a log, vouched for: `open_checkpoint` verified its signatures, or the writer is about to sign it."""
 
 
 class Vkey(msgspec.Struct, frozen=True):
@@ -113,10 +119,7 @@ def parse_note(data: bytes) -> Note:
     lines = tail[:-1].split("\n")
     if len(lines) > SIGNATURES_MAX:
         raise ProofRejected(f"a note with {len(lines)} signature lines, at most {SIGNATURES_MAX}")
-    signatures = tuple(_signature_line(line) for line in lines)
-    if len({(line.name, line.key_id) for line in signatures}) != len(signatures):
-        raise ProofRejected("a note with two lines of one signer")
-    return Note((text + "\n").encode(), signatures)
+    return Note((text + "\n").encode(), tuple(_signature_line(line) for line in lines))
 
 
 def _signature_line(line: str) -> NoteSignature:
@@ -136,8 +139,8 @@ def format_checkpoint(checkpoint: Checkpoint) -> bytes:
     return f"{checkpoint.origin}\n{checkpoint.size}\n{root}\n".encode()
 
 
-def parse_checkpoint(text: bytes) -> Checkpoint:
-    """A checkpoint without extension lines. Raises ProofRejected."""
+def parse_checkpoint(text: bytes) -> UnverifiedCheckpoint:
+    """Parse the text of a checkpoint without extension lines. Raises ProofRejected."""
     lines = text.decode().split("\n")
     if len(lines) != 4 or lines[3]:
         raise ProofRejected("a checkpoint has three lines: origin, size, root")
@@ -148,11 +151,11 @@ def parse_checkpoint(text: bytes) -> Checkpoint:
     decoded = decode_base64(root, "checkpoint root")
     if len(decoded) != 32:
         raise ProofRejected(f"a checkpoint's root has 32 bytes, this one {len(decoded)}")
-    return Checkpoint(origin, int(size), decoded)
+    return UnverifiedCheckpoint(origin, int(size), decoded)
 
 
-def note_of(data: bytes) -> Checkpoint:
-    """What a note's checkpoint says, signed or not. Raises ProofRejected."""
+def note_of(data: bytes) -> UnverifiedCheckpoint:
+    """Parse the checkpoint in a note and verify nothing. Raises ProofRejected."""
     return parse_checkpoint(parse_note(data).text)
 
 
@@ -168,7 +171,7 @@ def sign_checkpoint(checkpoint: Checkpoint, keys: Sequence[SigningKey]) -> bytes
 
 
 def verified_signers(note: Note, vkeys: Sequence[Vkey]) -> list[Vkey]:
-    """The vkeys that signed. Raises ProofRejected where a known key's line fails."""
+    """Return the vkeys that signed, once for each line. Raises ProofRejected if a line of one of them does not verify."""
     known = {(vkey.name, vkey.key_id): vkey for vkey in vkeys}
     signers: list[Vkey] = []
     for line in note.signatures:
@@ -182,13 +185,34 @@ def verified_signers(note: Note, vkeys: Sequence[Vkey]) -> list[Vkey]:
 
 
 def open_checkpoint(data: bytes, vkeys: Sequence[Vkey]) -> Checkpoint:
-    """The checkpoint in a note signed by *every* vkey given, under the origin's own name. Raises ProofRejected."""
+    """Return the checkpoint in a note that *every* vkey signed under the origin's own name. Raises ProofRejected.
+
+    There is at least one vkey, else nothing would be verified: InvariantBroken. For the keys of a log by size see `open_head`.
+    """
     note = parse_note(data)
-    checkpoint = parse_checkpoint(note.text)
+    return _opened(note, parse_checkpoint(note.text), vkeys)
+
+
+def open_head(data: bytes, origin: str, log_keys_at: Callable[[int], Sequence[bytes]]) -> Checkpoint:
+    """Return the checkpoint in a note that all log keys of its size signed. Raises ProofRejected, also if no key signs that size.
+
+    `log_keys_at` is `Authority.log_keys_at`.
+    """
+    note = parse_note(data)
+    said = parse_checkpoint(note.text)
+    vkeys = [Vkey(origin, key) for key in log_keys_at(said.size)]
+    if not vkeys:
+        raise ProofRejected(f"no log key signs a head of size {said.size}")
+    return _opened(note, said, vkeys)
+
+
+def _opened(note: Note, said: UnverifiedCheckpoint, vkeys: Sequence[Vkey]) -> Checkpoint:
+    if not vkeys:
+        raise InvariantBroken("a checkpoint is opened without any key to verify it with")
     signers = verified_signers(note, vkeys)
     for vkey in vkeys:
         if vkey not in signers:
-            raise ProofRejected(f"the checkpoint of size {checkpoint.size} is not signed by {vkey}")
-        if vkey.name != checkpoint.origin:
-            raise ProofRejected(f"the checkpoint is of {checkpoint.origin!r}, its signer is {vkey.name!r}")
-    return checkpoint
+            raise ProofRejected(f"the checkpoint of size {said.size} is not signed by {vkey}")
+        if vkey.name != said.origin:
+            raise ProofRejected(f"the checkpoint is of {said.origin!r}, its signer is {vkey.name!r}")
+    return Checkpoint(said.origin, said.size, said.root)

@@ -26,7 +26,7 @@ from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.keyring import Keyring, read_keyring, write_key
 from decision_dna.ledger.ledger import Ledger, check_keys, sign_ledger_claim
 from decision_dna.ledger.lock import HeadLock, Lock, Locked
-from decision_dna.ledger.notes import Vkey, open_checkpoint
+from decision_dna.ledger.notes import Vkey, open_checkpoint, open_head
 from decision_dna.ledger.plan import (
     EMPTY_TIP,
     Tip,
@@ -304,9 +304,8 @@ def _authority(whole: LogReader, seqs: list[int]) -> Authority:
 def _check_note(locked: Locked, authority: Authority, signers: list[bytes]) -> None:
     """The lock's checkpoint must be the log's own, say what the lock says, and be signed by a key that is here: else all of
     this could be somebody's own log, that only wants the next head signed."""
-    vkeys = [Vkey(authority.origin, key) for key in authority.log_keys_at(locked.size)]
     try:
-        checkpoint = open_checkpoint(locked.note.encode(), vkeys)
+        checkpoint = open_head(locked.note.encode(), authority.origin, authority.log_keys_at)
     except LedgerError as error:
         raise CannotOpen("lock-damaged", f"the lock's checkpoint does not verify: {error}") from None
     if (checkpoint.origin, checkpoint.size, checkpoint.root) != (locked.origin, locked.size, locked.root):

@@ -233,7 +233,7 @@ def _head_at(reader: LogReader, size: int) -> Locked:
         note = reader.note_of(size)
     except NotFound:
         raise Malformed(f"the cursor is of another log: this one never had a head of size {size}") from None
-    checkpoint = notes.parse_checkpoint(notes.parse_note(note).text)
+    checkpoint = notes.note_of(note)
     return Locked(checkpoint.origin, checkpoint.size, checkpoint.root, note.decode())
 
 

@@ -30,7 +30,7 @@ from decision_dna.ledger.authority import (
     signature_job,
     signed_by,
 )
-from decision_dna.ledger.notes import Vkey, open_checkpoint
+from decision_dna.ledger.notes import Vkey, open_head
 from decision_dna.ledger.signatures import is_signed
 from decision_dna.ledger.streams import StreamHead
 from decision_dna.schemas import claims, codec
@@ -668,13 +668,10 @@ def judge_heads(joint: Joint, heads: Sequence[tuple[int, bytes]], size: int, vke
         )
     pinned = False
     for at, note in heads:
-        vkeys = [Vkey(joint.origin, key) for key in authority.log_keys_at(at)]
         try:
-            checkpoint = open_checkpoint(note, vkeys)
-            if not vkeys:
-                raise ProofRejected(f"no log key signs size {at}")
-            if checkpoint.origin != joint.origin or checkpoint.size != at:
-                raise ProofRejected(f"a head kept as {joint.origin} {at} says {checkpoint.origin} {checkpoint.size}")
+            checkpoint = open_head(note, joint.origin, authority.log_keys_at)
+            if checkpoint.size != at:
+                raise ProofRejected(f"a head kept at size {at} says {checkpoint.size}")
             joint.heads_held += 1
         except (LedgerError, UnicodeDecodeError) as error:
             joint.find(Step.CHECKPOINTS, None, f"head {at}: {error}")
@@ -685,7 +682,7 @@ def judge_heads(joint: Joint, heads: Sequence[tuple[int, bytes]], size: int, vke
             given = root.hex() if root else "nothing"
             joint.find(step, None, f"the head of size {at} has root {checkpoint.root.hex()}, the entries give {given}")
         else:
-            pinned = pinned or vkey in vkeys
+            pinned = pinned or (vkey is not None and vkey.key in authority.log_keys_at(at))
     return _judge_pin(joint, authority, vkey, pinned)
 
 
@@ -693,9 +690,10 @@ def judge_earlier(joint: Joint, heads: Sequence[tuple[int, bytes]]) -> None:
     """Step 7, against heads kept from before: signed by the keys of their size, they must be of this very log."""
     authority = joint.schedule[-1][1] if joint.schedule else None
     for size, note in heads:
-        vkeys = [Vkey(joint.origin, key) for key in authority.log_keys_at(size)] if authority else []
         try:
-            checkpoint = open_checkpoint(note, vkeys)
+            if authority is None:
+                raise ProofRejected("no keys to check it with: genesis is missing or unreadable")
+            checkpoint = open_head(note, joint.origin, authority.log_keys_at)
         except LedgerError as error:
             joint.find(Step.CHECKPOINTS, None, f"an earlier head of size {size}: {error}")
             continue

@@ -60,9 +60,8 @@ def decode_json(decoder: "msgspec.json.Decoder[T]", data: bytes) -> T:
 
 
 def check_plain(value: Any, depth: int = DEPTH_MAX) -> None:
-    """Raise Malformed unless the value has a canonical form: finite doubles, text keys, integers of 64 bits, no deeper than `DEPTH_MAX`."""
-    if depth < 0:
-        raise Malformed(f"nested deeper than {DEPTH_MAX}")
+    """Raise Malformed unless the value has a canonical form: finite doubles, text keys, integers of 64 bits, at most `DEPTH_MAX`
+    arrays and maps one in another."""
     kind = type(value)
     if kind is str:
         check_text(value)
@@ -73,9 +72,11 @@ def check_plain(value: Any, depth: int = DEPTH_MAX) -> None:
         if not math.isfinite(value):
             raise Malformed("a double that is not finite")
     elif kind is list:
+        _check_depth(depth)
         for item in value:
             check_plain(item, depth - 1)
     elif kind is dict:
+        _check_depth(depth)
         for key, item in value.items():
             if type(key) is not str:
                 raise Malformed("a map key that is not text")
@@ -83,6 +84,11 @@ def check_plain(value: Any, depth: int = DEPTH_MAX) -> None:
             check_plain(item, depth - 1)
     elif value is not None and kind is not bool and kind is not bytes:
         raise Malformed(f"a {kind.__name__} has no canonical form")
+
+
+def _check_depth(left: int) -> None:
+    if left <= 0:
+        raise Malformed(f"nested deeper than {DEPTH_MAX}")
 
 
 def check_text(text: str) -> None:

@@ -115,6 +115,4 @@ def requoted(entry: AnchorEntry, memo: bytes) -> AnchorEntry:
 
 def verified(entries: Sequence[AnchorEntry], key: SigningKey = ANCHOR_KEY) -> AnchorReport:
     vkey = Vkey(ORIGIN, LOG_KEY.public)
-    return verify_anchors(
-        entries, ORIGIN, lambda seq: key.public, root_at, lambda data, size: open_checkpoint(data, [vkey])
-    )
+    return verify_anchors(entries, ORIGIN, lambda seq: key.public, root_at, lambda data: open_checkpoint(data, [vkey]))

@@ -13,7 +13,7 @@ from decision_dna.anchors.memo import (
     parse_memo,
     reference_keys,
 )
-from decision_dna.ledger.notes import Checkpoint
+from decision_dna.ledger.notes import Checkpoint, UnverifiedCheckpoint
 from decision_dna.schemas import codec
 from decision_dna.schemas.anchoring import AnchorConfirmed
 from decision_dna.schemas.errors import Malformed, ProofRejected, TooLarge
@@ -29,7 +29,7 @@ def test_a_memo_is_a_numbered_linked_line_and_the_checkpoint_as_it_is():
     assert second == b"decision-dna-anchor/v1 1 " + sha256(FIRST).hexdigest().encode() + b"\n" + note(9)
     memo = parse_memo(second)
     assert (memo.n, memo.previous, memo.note) == (1, memo_hash(FIRST), note(9))
-    assert memo.checkpoint == Checkpoint("example.org/log", 9, root_at(9))
+    assert memo.checkpoint == UnverifiedCheckpoint("example.org/log", 9, root_at(9))
 
 
 def test_the_references_are_one_for_the_origin_and_one_for_the_head():

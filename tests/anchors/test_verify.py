@@ -144,7 +144,7 @@ def test_the_key_is_the_one_live_at_the_entry():
     def rotated_at_ten(seq: int) -> bytes:
         return (ANCHOR_KEY if seq < 10 else OTHER_KEY).public
 
-    report = verify_anchors(HONEST, ORIGIN, rotated_at_ten, root_at, lambda data, size: open_checkpoint(data, [vkey]))
+    report = verify_anchors(HONEST, ORIGIN, rotated_at_ten, root_at, lambda data: open_checkpoint(data, [vkey]))
     assert [finding.seq for finding in report.findings] == [23]
     assert len(report.shown) == 2
 

@@ -22,7 +22,7 @@ VERIFIERS: dict[str, Callable[..., Answer]] = {
     "first in pieces": partial(ask_first, pieces=1),
     "second": ask_second,
 }
-BYTES_MAX = 3_000_000
+BYTES_MAX = 4_000_000
 
 
 @cache
@@ -148,3 +148,13 @@ def test_paths_of_tiles(row: dict[str, Any]) -> None:
     assert second.tile_path(row["level"], row["index"], row["width"] % 256) == row["path"]
     tile = parse_tile_path(row["path"].removeprefix("/"))
     assert (tile.level, tile.index, tile.width) == (row["level"], row["index"], row["width"])
+
+
+def test_second_verifier_says_that_an_anchor_was_not_checked() -> None:
+    """Evidence with an anchor holds for steps 1 to 7, and the report says that the anchor was not looked at (section 10)."""
+    rows = {row["file"]: row["key"] for row in manifest() if row["accepted"]}
+    for name, said in (("with-an-anchor", True), ("notarised", False)):
+        path = f"evidence/event/{name}.evidence.json"
+        report = second.verify_evidence(stored()[path], rows[path])
+        assert report.accepted
+        assert any("anchor was not checked" in note for note in report.notes) == said

@@ -9,6 +9,7 @@ A file may stand in the manifest several times, with different keys. `fails` nam
 it may name others too. `pinned` is as section 8 of docs/format.md has it.
 """
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ def heads_cut(log: Log) -> Log:
 
 
 def witnessed(log: Log) -> Log:
-    """Fifteen lines by others under each head, the most that there may be; one of them in the log's own name."""
+    """Fifteen lines by others under each head, which every reader of notes takes; one of them in the log's own name."""
     names = [(number, "witness.example/w") for number in range(14)]
     others = b"".join(stranger_line(number, name) for number, name in [*names, (99, log.origin)])
     log.heads = [head + others for head in log.heads]
@@ -48,10 +49,39 @@ def first_line_by_others(log: Log) -> Log:
     return log
 
 
+def newest_with(lines: Callable[[bytes], bytes]) -> Log:
+    """More lines under the newest head."""
+    log = LOGS["plain"]()
+    log.heads[-1] += lines(log.heads[-1])
+    return log
+
+
+def own_line(head: bytes) -> bytes:
+    """The one line under a head that the log key alone signed."""
+    return head.rpartition(b"\n\n")[2]
+
+
+def cosignatures() -> bytes:
+    """Lines as long as those of witnesses are: type 04 (time and Ed25519), type 06 (time and ML-DSA-44)."""
+    lines = [(f"ed.example/w{number}", 8 + 64) for number in range(4)]
+    lines += [(f"pq.example/w{number}", 8 + 2420) for number in range(11)]
+    return b"".join(
+        f"— {name} {base64.b64encode(bytes([number] * 4) + bytes(size)).decode()}\n".encode()
+        for number, (name, size) in enumerate(lines)
+    )
+
+
 VARIANTS: dict[str, Callable[[], Log]] = {
     "newest-head-alone": lambda: heads_cut(LOGS["plain"]()),
     "lines-by-witnesses": lambda: witnessed(LOGS["plain"]()),
     "line-by-a-witness-first": lambda: first_line_by_others(LOGS["plain"]()),
+    "line-of-a-witness-twice": lambda: newest_with(lambda head: stranger_line() * 2),
+    "two-signatures-of-one-witness": lambda: newest_with(
+        lambda head: stranger_line() + stranger_line().replace(b"AAAAAA", b"AAAAAB", 1)
+    ),
+    "line-of-the-log-key-twice": lambda: newest_with(own_line),
+    "100-lines": lambda: newest_with(lambda head: b"".join(stranger_line(number) for number in range(99))),
+    "lines-of-cosigners": lambda: newest_with(lambda head: cosignatures()),
     "rotations-newest-head-alone": lambda: heads_cut(rotations()),
 }
 """Logs that differ from an honest one and are honest still."""

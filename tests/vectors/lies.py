@@ -233,6 +233,12 @@ def stranger_line(number: int = 0, name: str = "witness.example/w") -> bytes:
     return f"— {name} {signature}\n".encode()
 
 
+def false_line(head: bytes) -> bytes:
+    """A line in the name and key id of the one that signed a head, with another signature."""
+    name, _, encoded = head.rpartition(b"\n\n")[2].rpartition(b" ")
+    return name + b" " + base64.b64encode(base64.b64decode(encoded)[:4] + bytes(64)) + b"\n"
+
+
 # --- the acts that need more than a line -----------------------------------------------------------------------------------
 
 
@@ -910,9 +916,12 @@ HEADS: Lies = {
         ),
     ),
     "heads/signature-of-another-head": ((7,), note(lambda head: head.replace(b"\n6\n", b"\n7\n", 1))),
-    "heads/two-lines-of-the-log-key": ((7,), note(lambda head: head + head.rpartition(b"\n\n")[2])),
-    "heads/two-lines-of-a-stranger": ((7,), note(lambda head: head + stranger_line() * 2)),
-    "heads/17-lines": ((7,), note(lambda head: head + b"".join(stranger_line(number) for number in range(16)))),
+    "heads/second-line-of-the-log-key-is-false": ((7,), note(lambda head: head + false_line(head))),
+    "heads/first-line-of-the-log-key-is-false": (
+        (7,),
+        note(lambda head: head.replace(b"\n\n", b"\n\n" + false_line(head), 1)),
+    ),
+    "heads/101-lines": ((7,), note(lambda head: head + b"".join(stranger_line(number) for number in range(100)))),
     "heads/line-without-a-signature": ((7,), note(lambda head: head + "— witness AAAAAA==\n".encode())),
     "heads/line-with-a-hyphen": ((7,), note(lambda head: head + stranger_line().replace("—".encode(), b"-"))),
     "heads/line-without-a-dash": ((7,), note(lambda head: head + stranger_line().removeprefix("— ".encode()))),
@@ -925,9 +934,9 @@ HEADS: Lies = {
     "heads/no-lines": ((7,), note(lambda head: head.partition(b"\n\n")[0] + b"\n\n")),
     "heads/no-empty-line": ((7,), note(lambda head: head.replace(b"\n\n", b"\n"))),
     "heads/carriage-returns": ((7,), note(lambda head: head.replace(b"\n", b"\r\n"))),
-    "heads/longer-than-64-kib": (
+    "heads/longer-than-128-kib": (
         (7,),
-        note(lambda head: head + f"— w {base64.b64encode(bytes(49_152)).decode()}\n".encode()),
+        note(lambda head: head + f"— w {base64.b64encode(bytes(98_304)).decode()}\n".encode()),
     ),
     "heads/text-of-another-origin": ((7,), retold(lambda text: ["elsewhere.example/log", text[1], text[2]])),
     "heads/with-an-extension": ((7,), retold(lambda text: [*text, "more"])),

@@ -10,6 +10,7 @@ from decision_dna.schemas import codec
 from decision_dna.schemas.claims import ZEROS
 from tests.vectors import showing
 from tests.vectors.honest import extremes, little, many_streams, open_types, plain, policies, rotations, seen
+from tests.vectors.lies import false_line
 from tests.vectors.log import KEYS, ORIGIN, Log, event_id, line, text
 from tests.vectors.showing import Json
 
@@ -533,7 +534,11 @@ ENTRIES: dict[str, tuple[tuple[int, ...], str, Made]] = {
         but(every_proof(lambda proof: proof[:-8] + ("A" if proof[-8] != "A" else "B") + proof[-7:])),
     ),
     "head/without-line": ((7,), "log", but(every_proof(lambda proof: proof.rpartition("\n\n")[0] + "\n\n"))),
-    "head/two-lines-of-one-key": ((7,), "log", but(every_proof(lambda proof: proof + proof.rpartition("\n\n")[2]))),
+    "head/second-line-of-the-log-key-is-false": (
+        (7,),
+        "log",
+        but(every_proof(lambda proof: proof + false_line(proof.encode()).decode())),
+    ),
     "head/old-key-missing-in-overlap": (
         (7,),
         "log-2",
