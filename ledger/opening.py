@@ -33,6 +33,7 @@ from decision_dna.ledger.plan import (
     link,
     prepare_signed,
 )
+from decision_dna.ledger.positions import NOWHERE, PositionFold, Positions, check_rows, positions_at
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.signatures import is_signed
@@ -174,7 +175,8 @@ def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock
     frontier = _check_store(whole, tip, locked)
     signers = _signers(locked, keys)
     start = _accounted_for(store, whole, locked, signers)
-    seqs = _account(store, start, locked, tip)
+    accounted = _account(store, start, locked, tip)
+    seqs = accounted.seqs
     authority = _authority(whole, seqs)
     _check_note(locked, authority, signers)
     check_keys(keys, authority, tip.size)
@@ -192,7 +194,8 @@ def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock
     if tip.size - start.size >= ACCOUNTED_EVENTS:
         # So that the next start reads less. About the head that was locked before: who reads beside us may know no newer one.
         batch = store.batch()
-        batch.put("meta", layout.ACCOUNTED_KEY, sign_accounted(keys, authority, locked, seqs))
+        row = sign_accounted(keys, authority, locked, seqs, accounted.positions)
+        batch.put("meta", layout.ACCOUNTED_KEY, row)
         store.write(batch, durable=True)
     reader = LogReader(store, lambda: writer.head)
     writer = Writer(store, lock, reader, keys, clock, Tip(frontier, tip.last_hash, tip.recorded_at), authority, seqs)
@@ -228,10 +231,12 @@ def _tree(whole: LogReader, size: int) -> merkle.Frontier:
 
 
 class Start(NamedTuple):
-    """Of the first `size` entries it is known that those at `seqs` change keys or policy, and no other; `frontier` is their tree."""
+    """Of the first `size` entries it is known that those at `seqs` change keys or policy, and no other; `frontier` is their tree,
+    and `positions` those after them."""
 
-    seqs: tuple[int, ...]
-    frontier: merkle.Frontier
+    seqs: tuple[int, ...] = ()
+    frontier: merkle.Frontier = merkle.Frontier()
+    positions: Positions = NOWHERE
 
     @property
     def size(self) -> int:
@@ -256,28 +261,51 @@ def _accounted_for(store: Store, whole: LogReader, locked: Locked, signers: list
         if said.origin == locked.origin and said.size <= locked.size and said.is_by(signers):
             frontier = _tree(whole, said.size)
             if frontier.root() == said.root:
-                return Start(said.seqs, frontier)
+                return Start(said.seqs, frontier, said.positions)
     except LedgerError:
         pass  # missing or damaged: reading everything is slower, and as sure
-    return Start((), merkle.Frontier())
+    return Start()
 
 
-def _account(store: Store, start: Start, locked: Locked, tip: layout.TipRecord) -> list[int]:
-    """All entries that change keys or policy, by seq. What is not vouched for is read to the last entry, and has the root that
-    was signed; the tail past it has the tip's."""
-    seqs, frontier = list(start.seqs), start.frontier
+class Accounting(NamedTuple):
+    """All entries that change keys or policy, by seq; and the positions at the locked size."""
+
+    seqs: list[int]
+    positions: Positions
+
+
+def _account(store: Store, start: Start, locked: Locked, tip: layout.TipRecord) -> Accounting:
+    """Read what is not vouched for, to the last entry: it must have the root that was signed, and the tail past it the tip's.
+
+    The rows of streams, authors and ids must be what the entries give.
+    """
+    seqs, frontier, fold = list(start.seqs), start.frontier, PositionFold(start.positions)
+    there = fold.copy()
     try:
         for size, root in ((locked.size, locked.root), (tip.size, tip.root)):
-            frontier, more = read_changes(store, frontier, size)
+            frontier, more = read_changes(store, frontier, fold, size)
             if frontier.root() != root:
                 raise Malformed(f"the first {size} entries have root {frontier.root().hex()}, their head {root.hex()}")
             seqs += more
+            there = fold.copy() if size == locked.size else there
         named = layout.decode_seqs(store.get("meta", layout.AUTHORITY_KEY) or b"\x90")
+        if start.size and not _has_rows(store, fold):
+            return _account(store, Start(), locked, tip)  # all entries, to name the row
+        check_rows(store, fold)
+        positions = positions_at(store, there, fold)
     except LedgerError as error:
         raise CannotOpen("store-damaged", f"the database can't be read: {error}") from None
     if named != seqs:
         raise CannotOpen("store-damaged", f"keys and policy change at {seqs}, the database names {named}")
-    return seqs
+    return Accounting(seqs, positions)
+
+
+def _has_rows(store: Store, fold: PositionFold) -> bool:
+    try:
+        check_rows(store, fold)
+    except LedgerError:
+        return False
+    return True
 
 
 def _authority(whole: LogReader, seqs: list[int]) -> Authority:

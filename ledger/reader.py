@@ -113,6 +113,12 @@ class LogReader:
         end = (int.from_bytes(event_id) + 1).to_bytes(17)[1:]
         return any(int.from_bytes(value) < self.size for _, value in self._store.scan("ids", event_id, end))
 
+    def proves_id(self, event_id: bytes) -> bool:
+        """Whether any visible event has the id, by the entries that its rows name: a row alone may have been put there."""
+        end = (int.from_bytes(event_id) + 1).to_bytes(17)[1:]
+        seqs = [int.from_bytes(value) for _, value in self._store.scan("ids", event_id, end)]
+        return any(decode_claim(decode_entry(self._raw(seq)).claim).id == event_id for seq in seqs if seq < self.size)
+
     def resolve(self, name: str) -> int:
         """The seq of an event by what people type: a seq, an id, or a fingerprint. Raises NotFound."""
         if name.isascii() and name.isdigit():

@@ -34,6 +34,7 @@ from decision_dna.ledger.keyring import Keyring
 from decision_dna.ledger.lock import HeadLock, Locked
 from decision_dna.ledger.notes import Checkpoint, sign_checkpoint
 from decision_dna.ledger.plan import SALT_BYTES, Plan, Prepared, Tip, link, retry_content, same_content
+from decision_dna.ledger.positions import ID_KEY_MAX, read_positions
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Batch, Store
 from decision_dna.ledger.streams import StreamHead
@@ -106,7 +107,8 @@ class Writer:
         self._tip, self._authority, self._authority_seqs = tip, authority, authority_seqs
         self._locked = lock.read()
         self._streams: dict[str, StreamHead] = {}
-        self._highest_id = (store.last("ids", b"\xff" * 81) or (b"",))[0][:16]
+        self._streams_count = 0  # held by the committing thread: as of the last statement
+        self._highest_id = self._inherited_id = (store.last("ids", ID_KEY_MAX) or (b"",))[0][:16]
         self._queue: deque[Request] = deque()
         self._queued = 0
         self._queue_lock = threading.Lock()
@@ -311,9 +313,8 @@ class Writer:
             batch, root = self._store.batch(), planned.plan.tip.frontier.root()
             self._fill(batch, planned, root)
             batch.put("heads", layout.seq_key(self._locked.size), self._locked.note.encode())
-            if is_due(planned.authority, self._locked.size, planned.plan.tip.size):
-                row = sign_accounted(self._keys, planned.authority, self._locked, planned.authority_seqs)
-                batch.put("meta", layout.ACCOUNTED_KEY, row)
+            if is_due(planned.authority, self._locked.size, planned.plan.tip.size, self._streams_count):
+                batch.put("meta", layout.ACCOUNTED_KEY, self._account(planned))
             if touch is not None:
                 touch(batch)
             self._store.write(batch, durable=True)
@@ -328,6 +329,12 @@ class Writer:
         except BaseException as error:  # an interrupt too leaves unknown what is stored and locked
             self._stopped = Unavailable(f"the writer has stopped: {error!r}")
             raise
+
+    def _account(self, planned: Planned) -> bytes:
+        """What the log key states of the locked head. The rows are still those of its size: this batch is not written yet."""
+        positions = read_positions(self._store)
+        self._streams_count = positions.streams_count
+        return sign_accounted(self._keys, planned.authority, self._locked, planned.authority_seqs, positions)
 
     @staticmethod
     def _fill(batch: Batch, planned: Planned, root: bytes) -> None:
@@ -360,6 +367,11 @@ class Writer:
     def highest_id(self) -> bytes:
         """The greatest id that any event ever had."""
         return self._highest_id
+
+    @property
+    def inherited_id(self) -> bytes:
+        """The greatest id when this process started: rows above it are its own."""
+        return self._inherited_id
 
     def stream_next(self, stream: str) -> int:
         """The next stream_seq behind the newest linked entry."""
@@ -454,10 +466,12 @@ class KnownLog:
         return None if found is None else int.from_bytes(found)
 
     def has_id(self, event_id: bytes) -> bool:
-        """By a look at the first source that used it."""
+        """By a look at the first source that used it. A row from before this process is proved at its entry."""
         if self._pending is not None and event_id in self._pending.ids:
             return True
-        return self._reader.has_id(event_id)
+        if event_id > self._writer.inherited_id:
+            return self._reader.has_id(event_id)
+        return self._reader.proves_id(event_id)
 
     def check_same(self, row: Prepared, seq: int) -> None:
         """Compare with what stands there; where its payload was erased, by the tag that was kept."""
@@ -468,6 +482,10 @@ class KnownLog:
         if self._pending is not None and seq >= self._pending.first:
             return says_the_same(row, self._pending.rows[seq - self._pending.first])
         event = self._reader.event(seq)
+        if (event.claim.id, event.claim.source) != (row.id, row.source):
+            raise InvariantBroken(
+                f"the row of id {id_text(row.id)} names entry {seq}, which has id {id_text(event.claim.id)}: verify the ledger"
+            )
         if row.attestation == "author":
             return row.claim == event.entry.claim
         if event.payload is not None:
