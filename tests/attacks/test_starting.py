@@ -362,7 +362,7 @@ def test_a_start_reads_what_came_after_the_newest_statement_and_no_more(revoked:
     spoil(store, REVOKED_AT + BATCH // 2)
     revoked.opened(store.kill())
     restore_statement(revoked, store)
-    with pytest.raises(CannotOpen, match="root|can't be read"):
+    with pytest.raises(CannotOpen, match=r"root|can't be read"):
         revoked.opened(store)
 
 
@@ -458,7 +458,7 @@ def test_a_new_log_key_makes_a_statement_of_its_own_and_the_old_one_vouches_for_
     spoil(store, 300)
     resume(None, store.kill(), lock, keys, clock)
     put(store, "meta", layout.ACCOUNTED_KEY, theirs)
-    with pytest.raises(CannotOpen, match="have root|can't be read"):  # it read what the old key vouched for
+    with pytest.raises(CannotOpen, match=r"have root|can't be read"):  # it read what the old key vouched for
         resume(None, store.kill(), lock, keys, clock)
 
 
