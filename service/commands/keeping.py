@@ -33,7 +33,7 @@ from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import LOG_FAMILIES, Store
 from decision_dna.schemas.errors import CannotOpen, Conflict, Malformed, ProofRejected, Refused, Unavailable
-from decision_dna.service.commands.outputs import check_folder, output
+from decision_dna.service.commands.outputs import PRIVATE, check_folder, output
 from decision_dna.service.commands.places import fixed_view, folder_view
 from decision_dna.service.commands.terminal import Dir, Json, progress, write, write_json
 
@@ -232,7 +232,7 @@ def export(
 
     It holds all payloads that are not erased, and no keys.
     """
-    with output(to) as file, fixed_view(directory) as log, progress("export", shown=not json) as bar:
+    with output(to, mode=PRIVATE) as file, fixed_view(directory) as log, progress("export", shown=not json) as bar:
         for at, line in enumerate(export_lines(log.source)):
             file.write(line)
             bar(min(at, log.head.size), log.head.size)

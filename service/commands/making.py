@@ -86,11 +86,13 @@ def made(
 ) -> Vkey:
     """A new ledger, or nothing: where it fails, what was made is removed again. Raises Conflict, Malformed, OSError.
 
-    While it is made, `DIR.init` is beside it: where the process dies, the next one can say what is to be removed. Whoever
-    comes meanwhile is refused, and removes nothing.
+    While it is made, the marker `.DIR.dna-init` is beside it: if the process dies, the next `init` names what to remove.
+    A second `init` meanwhile is refused, and removes nothing.
     """
     directory = named(directory)
-    marker, vkey_file = (directory.with_name(directory.name + end) for end in (".init", ".vkey"))
+    marker, vkey_file = (
+        directory.with_name(name) for name in (f".{directory.name}.dna-init", f"{directory.name}.vkey")
+    )
     is_free, had_vkey = not directory.exists() or not any(directory.iterdir()), os.path.lexists(vkey_file)
     if marker.exists() and (is_free or not had_vkey):
         left = marker if is_free else f"{directory} and {marker}"

@@ -15,29 +15,35 @@ from typing import BinaryIO, Literal
 
 from decision_dna.schemas.errors import Unavailable
 
+PRIVATE = 0o600
+"""The mode of files that hold payloads: payloads are private."""
+
 
 @contextmanager
-def output(path: Path) -> Iterator[BinaryIO]:
-    """A file to be written; where nothing was written to it, the place stays as it was. Raises Unavailable for a place that cannot be written."""
+def output(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """A file to be written; where nothing was written to it, the place stays as it was. Raises Unavailable for a place that cannot be written.
+
+    A new file gets `mode`, less the umask: `PRIVATE` for what holds payloads. A file that is replaced keeps its own.
+    """
     try:
         if path.exists() and not path.is_file():
-            with _opened(path, path, "wb") as file:
+            with _opened(path, path, "wb", mode) as file:
                 yield file
         else:
-            yield from _beside(path)
+            yield from _beside(path, mode)
     except OSError as error:
         if error.filename is not None:
             raise
         raise Unavailable(f"{path} cannot be written: {error.strerror}") from None  # only a handle has no name
 
 
-def _beside(path: Path) -> Iterator[BinaryIO]:
+def _beside(path: Path, mode: int) -> Iterator[BinaryIO]:
     try:
         place = path.resolve()
     except RuntimeError:  # as Python before 3.13 calls it
         raise Unavailable(f"{path} cannot be written: it is a link to itself") from None
     part = place.with_name(f"{place.name}.{secrets.token_hex(4)}.part")
-    file = _opened(part, path, "xb")
+    file = _opened(part, path, "xb", mode)
     try:
         with file:
             if place.exists():
@@ -58,8 +64,8 @@ def check_folder(path: Path) -> None:
         raise Unavailable(f"{path} cannot be written: {path.absolute().parent} is no folder")
 
 
-def _opened(path: Path, said: Path, mode: Literal["wb", "xb"]) -> BinaryIO:
+def _opened(path: Path, said: Path, how: Literal["wb", "xb"], mode: int) -> BinaryIO:
     try:
-        return path.open(mode)
+        return open(path, how, opener=lambda name, flags: os.open(name, flags, mode))  # Path.open takes no opener
     except OSError as error:
         raise Unavailable(f"{said} cannot be written: {error.strerror}") from None

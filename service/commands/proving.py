@@ -20,7 +20,7 @@ from decision_dna.schemas.errors import LedgerError, NotFound, Unavailable
 from decision_dna.schemas.evidence import AnchorGiven
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_ns, time_text
-from decision_dna.service.commands.outputs import output
+from decision_dna.service.commands.outputs import PRIVATE, output
 from decision_dna.service.commands.places import View, fixed_view, is_address, written
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import Json, Place, parse_event, write, write_json
@@ -69,7 +69,7 @@ def prove(
         raise typer.BadParameter("--anchored is for an ID in a ledger's folder")
     if time_to is not None and (time_from or 0) > time_to:
         raise typer.BadParameter("--from lies after --to")
-    with output(file) as out:
+    with output(file, mode=PRIVATE) as out:
         if stream is not None:
             data, to_ns = _asked_run(place, stream, time_from or 0, time_to)
         else:

@@ -1,11 +1,24 @@
 """What a stranger does by mistake: is it said in a sentence, and is nothing left in the way?"""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.calling import ORIGIN, dna, done, is_one_sentence, new_ledger, size_of, submission, vkey_of, write_lines
+from tests.cli.calling import (
+    CODE,
+    ORIGIN,
+    dna,
+    done,
+    is_one_sentence,
+    new_ledger,
+    size_of,
+    submission,
+    vkey_of,
+    write_lines,
+)
 
 
 @pytest.fixture
@@ -77,21 +90,32 @@ def test_the_folder_that_one_is_in_is_a_folder_like_any_other(tmp_path: Path, mo
 @pytest.mark.parametrize("has_keys", [True, False])
 def test_what_an_interrupted_init_left_is_named(has_keys: bool, tmp_path: Path) -> None:
     place = tmp_path / "d"
-    (tmp_path / "d.init").touch()
+    marker = tmp_path / ".d.dna-init"
+    marker.touch()
     if has_keys:
         (place / "keys").mkdir(parents=True)
         (place / "keys" / "root.key").touch()
     said = dna("init", place, "--origin", ORIGIN)
     assert (said.code, is_one_sentence(said.err)) == (1, True)
     assert "interrupted" in said.err
-    assert f"left {f'{place} and ' if has_keys else ''}{place}.init: remove it" in said.err
+    assert f"left {f'{place} and ' if has_keys else ''}{marker}: remove it" in said.err
     shutil.rmtree(place, ignore_errors=True)
-    (tmp_path / "d.init").unlink()
+    marker.unlink()
     done("init", place, "--origin", ORIGIN)
 
 
+def test_init_writes_its_output_beside_the_ledger(tmp_path: Path) -> None:
+    """`dna init X > X.init` works: the shell's file is not the marker of an interrupted init."""
+    with (tmp_path / "d.init").open("wb") as out:
+        command = [sys.executable, "-c", CODE, "init", str(tmp_path / "d"), "--origin", ORIGIN]
+        ended = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert "vkey" in (tmp_path / "d.init").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "d.init", "d.vkey"]
+
+
 def test_a_ledger_that_is_whole_is_never_called_the_leftover_of_an_init(ledger: Path) -> None:
-    ledger.with_name("d.init").touch()
+    ledger.with_name(".d.dna-init").touch()
     said = dna("init", ledger, "--origin", ORIGIN)
     assert said.code == 1
     assert "not empty" in said.err

@@ -1,6 +1,8 @@
 """`dna keys`, `backup`, `restore`, `export`."""
 
+import os
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -179,6 +181,24 @@ def test_an_export_is_whole_or_not_there(ledger: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("x.ndjson*")] == ["x.ndjson"]
     said = dna("export", ledger, "-o", tmp_path / "absent" / "x.ndjson")
     assert (said.code, is_one_sentence(said.err)) == (3, True)
+
+
+@pytest.mark.parametrize(
+    "command", [["export", "-o"], ["prove", 1, "-o"], ["backup"]], ids=["export", "evidence", "backup"]
+)
+def test_files_with_payloads_are_their_owners_alone(command: list[object], ledger: Path, tmp_path: Path) -> None:
+    """An export, evidence and a backup hold payloads: they get mode 0600 whatever the umask. A mode set by hand stays."""
+    file = tmp_path / "made.tar"
+    old = os.umask(0o022)
+    try:
+        done(command[0], ledger, *command[1:], file)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        if command[0] != "backup":
+            file.chmod(0o640)
+            done(command[0], ledger, *command[1:], file)
+            assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    finally:
+        os.umask(old)
 
 
 def test_a_backup_of_a_ledger_that_lost_a_table_is_refused(ledger: Path, tmp_path: Path) -> None:
