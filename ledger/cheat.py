@@ -168,7 +168,11 @@ class Copy:
             "streams": {name.encode(): codec.encode(head) for name, head in streams.items()},
             "authors": {key: codec.encode(counter) for key, counter in authors.items()},
             "heads": {layout.seq_key(size): note for size, note in self.heads[:-1]},
-            "meta": {layout.TIP_KEY: codec.encode(tip), layout.AUTHORITY_KEY: codec.encode(changes)},
+            "meta": {
+                layout.TIP_KEY: codec.encode(tip),
+                layout.AUTHORITY_KEY: codec.encode(changes),
+                layout.FORMAT_KEY: codec.encode(layout.STORE_FORMAT),
+            },
         }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from decision_dna.ledger import layout
 from decision_dna.ledger.audit import Check, Progress, Report, Work, do_work, verify
 from decision_dna.ledger.entrance import enter
 from decision_dna.ledger.entrance_store import EnterableStore
@@ -45,6 +46,7 @@ def read_folder(path: Path) -> Iterator[FolderView]:
             tempfile.TemporaryDirectory(prefix="dna-read-") as scratch,
             RocksStore.open_beside(str(path / "db"), scratch) as store,
         ):
+            layout.check_format(store.get("meta", layout.FORMAT_KEY))
             yield FolderView(path, store, lock, LogReader(store, lock.read))
     finally:
         lock.close()

@@ -11,12 +11,15 @@ import msgspec
 
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import Hash, Natural
-from decision_dna.schemas.errors import Malformed
+from decision_dna.schemas.errors import CannotOpen, Malformed
 
 RUN_EVENTS = 32
 TIP_KEY = b"tip"
 AUTHORITY_KEY = b"authority"
 ACCOUNTED_KEY = b"accounted"
+FORMAT_KEY = b"format"
+STORE_FORMAT = 1
+"""The version of this layout, in `meta/format`. Stores that were made before the row existed have this version too."""
 
 StoredPayload = bytes | list[bytes] | None
 """salt ‖ payload · nothing, for open types · [retry tag], where erased"""
@@ -35,7 +38,23 @@ class TipRecord(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 _tips = msgspec.msgpack.Decoder(TipRecord)
 _payloads = msgspec.msgpack.Decoder(list[bytes | tuple[bytes] | None])
 _heads = msgspec.msgpack.Decoder(tuple[Natural, Hash])
+_formats = msgspec.msgpack.Decoder(Natural)
 _seqs = msgspec.msgpack.Decoder(list[Natural])
+
+
+def check_format(row: bytes | None) -> None:
+    """Raise CannotOpen unless `meta/format` is this version; a store without the row is of version 1."""
+    if row is None:
+        return
+    try:
+        found = codec.decode_as(_formats, row)
+    except Malformed:
+        raise CannotOpen("other-format", f"the database's format row is {row.hex()!r}, not a version number") from None
+    if found != STORE_FORMAT:
+        raise CannotOpen(
+            "other-format",
+            f"the database has format {found}, this program reads format {STORE_FORMAT}: use the program that wrote it",
+        )
 
 
 def seq_key(seq: int) -> bytes:

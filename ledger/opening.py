@@ -124,6 +124,7 @@ def write_genesis(
     batch.put("authors", row.key_id, codec.encode((0, ZEROS)))
     batch.put("meta", layout.TIP_KEY, codec.encode(layout.TipRecord(origin, 1, root, plan.tip.prev, now)))
     batch.put("meta", layout.AUTHORITY_KEY, codec.encode([0]))
+    batch.put("meta", layout.FORMAT_KEY, codec.encode(layout.STORE_FORMAT))
     store.write(batch, durable=True)
     return sign_head(keys, authority, 1, root)
 
@@ -160,6 +161,8 @@ def open_ledger(path: Path, *, clock: Clock | None = None, lock_path: Path | Non
 def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock: Clock) -> Ledger:
     """From a store and its lock to a writer: check the tail past the lock, sign and lock it. Raises CannotOpen."""
     locked = lock.read()
+    stated = store.get("meta", layout.FORMAT_KEY)
+    layout.check_format(stated)
     stored = store.get("meta", layout.TIP_KEY)
     if stored is None:
         raise CannotOpen("store-without-tip", "the database has no tip: it is not a ledger, or lost its newest part")
@@ -185,6 +188,10 @@ def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock
             "clock-behind",
             f"the clock is {(tip.recorded_at - clock.now_ns()) / 1e9:.3f} s before the last entry's recorded_at",
         )
+    if stated is None:
+        batch = store.batch()
+        batch.put("meta", layout.FORMAT_KEY, codec.encode(layout.STORE_FORMAT))
+        store.write(batch, durable=True)
     if tip.size > locked.size:
         _check_tail(store, locked)
         batch = store.batch()

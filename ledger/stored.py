@@ -37,6 +37,8 @@ def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]
     said = store.get("meta", layout.ACCOUNTED_KEY)
     if said is not None:
         meta[layout.ACCOUNTED_KEY] = said  # judged by itself: it is as old as it says
+    if store.get("meta", layout.FORMAT_KEY) is not None:  # older stores of version 1 lack the row
+        meta[layout.FORMAT_KEY] = codec.encode(layout.STORE_FORMAT)
     return [
         *_compare(store, "meta", meta, Step.TREE),
         *_judge_accounted(said, joint),
