@@ -10,8 +10,9 @@ from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 
 from decision_dna.anchors.memo import parse_memo, reference_keys
-from decision_dna.anchors.transaction import MEMO_PROGRAM, SYSTEM_PROGRAM, TRANSACTION_BYTES_MAX, TRANSFER_NOTHING
+from decision_dna.anchors.transaction import MEMO_PROGRAM, SYSTEM_PROGRAM, TRANSFER_NOTHING
 from decision_dna.ledger.signatures import SigningKey
+from decision_dna.schemas.anchoring import TRANSACTION_BYTES_MAX
 from decision_dna.schemas.errors import TooLarge
 
 COMPUTE_UNITS_MAX = 110_000

@@ -16,8 +16,8 @@ from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata
 
 from decision_dna.anchors.chain import ChainRefused, Confirmed
-from decision_dna.anchors.transaction import TRANSACTION_BYTES_MAX
 from decision_dna.engine.wire import decode_transaction
+from decision_dna.schemas.anchoring import TRANSACTION_BYTES_MAX
 from decision_dna.schemas.errors import Malformed, TooLarge, Unavailable
 
 SLOT_MILLISECONDS = 400

@@ -19,13 +19,12 @@ from decision_dna.engine.blocks import Instruction
 from decision_dna.engine.wire import WireTransaction, decode_transaction
 from decision_dna.ledger.notes import UnverifiedCheckpoint
 from decision_dna.ledger.signatures import check_signature
+from decision_dna.schemas.anchoring import TRANSACTION_BYTES_MAX
 from decision_dna.schemas.errors import Malformed, ProofRejected
 
 COMPUTE_BUDGET_PROGRAM = bytes.fromhex("0306466fe5211732ffecadba72c39be7bc8ce5bbc5f7126b2c439b3a40000000")
 MEMO_PROGRAM = bytes.fromhex("054a535a992921064d24e87160da387c7c35b5ddbc92bb81e41fa8404105448d")
 SYSTEM_PROGRAM = bytes(32)
-
-TRANSACTION_BYTES_MAX = 1_232
 
 _MESSAGE_AT = 1 + 64  # a count of one, one signature
 TRANSFER_NOTHING = (2).to_bytes(4, "little") + bytes(8)

@@ -7,7 +7,8 @@ A `getBlock` answer does not say its slot. The caller's argument counts; else th
 is wrong where the leader before skipped.
 
 Every defect is Malformed, with the transaction's position: JSON of another shape, keys or data that are not base58, an
-index past the keys, balances of another number than the keys, a token amount past 64 bits, a truncated transaction.
+index past the keys, balances of another number than the keys, a token amount past 64 bits, a truncated transaction,
+a signature of another length. So whatever is read here fits the ranges of what is said about it.
 """
 
 import binascii
@@ -33,6 +34,8 @@ from decision_dna.schemas.errors import Malformed
 A = TypeVar("A")
 
 Lamports = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+# One more must fit 63 bits: the slot of a block is its parent's plus one.
+Slot = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 2)]
 # Nanoseconds must fit 63 bits.
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 10**9)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -120,14 +123,14 @@ class _Executed(_Answer):
 
 
 class _FetchedTransaction(_Executed, kw_only=True):
-    slot: Lamports
+    slot: Slot
     block_time: Seconds | None = None
 
 
 class _FetchedBlock(_Answer):
     blockhash: str
     previous_blockhash: str
-    parent_slot: Lamports
+    parent_slot: Slot
     transactions: tuple[_Executed, ...]
     block_time: Seconds | None = None
     block_height: Lamports | None = None
@@ -260,8 +263,8 @@ def _read_all(answers: Sequence[_Executed]) -> tuple[Transaction, ...]:
         except Malformed as error:
             raise Malformed(f"transaction {position}: {error}") from None
     # One pass over all texts: cheaper by far than one check for each of thousands of keys.
-    _check_keys(frozenset[str]().union(*[transaction.keys for transaction in transactions]))
-    base58.check_digits("".join([text for transaction in transactions for text in transaction.signatures]))
+    _check_keys(frozenset[str]().union(*[transaction.keys for transaction in transactions], _token_keys(transactions)))
+    _check_signatures([text for transaction in transactions for text in transaction.signatures])
     base58.check_digits("".join(_data_texts(transactions)))
     return tuple(transactions)
 
@@ -474,6 +477,20 @@ def _check_keys(keys: Collection[str]) -> None:
         if not 32 <= len(key) <= 44:
             raise Malformed(f"not a key: {key[:80]!r}")
     base58.check_digits("".join(keys))
+
+
+def _token_keys(transactions: Iterable[Transaction]) -> set[str]:
+    """Mints and owners; an old node does not say the owner."""
+    rows = [row for tx in transactions for row in tx.tokens]
+    return {row.mint for row in rows} | {row.owner for row in rows if row.owner}
+
+
+def _check_signatures(signatures: Collection[str]) -> None:
+    """Spelled like signatures: 64 to 88 base58 digits."""
+    for text in signatures:
+        if not 64 <= len(text) <= 88:
+            raise Malformed(f"not a signature: {text[:100]!r}")
+    base58.check_digits("".join(signatures))
 
 
 def _data_texts(transactions: Iterable[Transaction]) -> Iterator[str]:

@@ -223,7 +223,7 @@ def fold_detection(get: Callable[[bytes], bytes | None], claim: ClaimFacts, payl
     return [(key, _add(get(key), found)) for key in _keys(claim.type, found.pools, found.wallets)]
 
 
-DETECTIONS = Projection("detections", 1, "detection.", fold_detection)
+DETECTIONS = Projection("detections", 2, "detection.", fold_detection)
 PROJECTIONS = (DETECTIONS,)
 
 

@@ -31,6 +31,7 @@ FILE_BYTES_MAX = 256 * 1024 * 1024
 _TRUTH = "truth_"
 _SLOT = re.compile(r"(?:^|_)slot_?(\d{1,18})\.json$|^(\d{1,18})\.json$")
 _REASON_MAX = 500
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class SourceBlock(NamedTuple):
@@ -119,9 +120,14 @@ def decide(block: Block) -> list[EngineEvent]:
 
 def decide_skip(skip: SourceSkip) -> EngineEvent:
     """The event that says that a file gave no block. Pure; its time is unknown."""
-    identity = _id(0, [skip.slot, skip.name, "observation.skip", "", 0])
-    payload = BlockSkipped(reason=f"{skip.name}: {skip.reason}"[:_REASON_MAX], slot=skip.slot)
+    identity = _id(0, [skip.slot, _line(skip.name), "observation.skip", "", 0])
+    payload = BlockSkipped(reason=_line(f"{skip.name}: {skip.reason}"), slot=skip.slot)
     return EngineEvent("observation.skip", SOURCE, str(skip.slot), 0, identity, (), payload)
+
+
+def _line(text: str) -> str:
+    """A text of files and nodes as a payload may hold it: control characters and what is not Unicode become `?`."""
+    return _UNFIT.sub("?", text)[:_REASON_MAX]
 
 
 def _observation(block: Block) -> BlockObserved:
@@ -193,13 +199,13 @@ def _bytes_of(file: Path) -> bytes:
 
 
 def _read(file: Path) -> Iterator[SourceBlock | SourceSkip]:
-    slot = _slot_named(file)
+    slot, name = _slot_named(file), _line(file.name)
     try:
         blocks = read_blocks(_bytes_of(file), slot or None)
     except Malformed as error:
-        yield SourceSkip(file.name, slot, str(error))
+        yield SourceSkip(name, slot, str(error))
     except OSError as error:
-        yield SourceSkip(file.name, slot, f"cannot be read: {error.strerror}")
+        yield SourceSkip(name, slot, f"cannot be read: {error.strerror}")
     else:
         for block in blocks:
-            yield SourceBlock(file.name, block)
+            yield SourceBlock(name, block)

@@ -6,8 +6,11 @@ from msgspec import Meta
 
 from decision_dna.schemas.claims import Hash, Natural
 from decision_dna.schemas.payloads import Payload, payload_type
+from decision_dna.schemas.ranges import Seconds
 
 CONFIRMED = "anchor.confirmed"
+TRANSACTION_BYTES_MAX = 1_232
+"""A transaction of Solana is one packet."""
 
 
 @payload_type(CONFIRMED, schema=1)
@@ -17,11 +20,11 @@ class AnchorConfirmed(Payload, frozen=True):
     word until a chain is asked. Plain nodes keep days of history, therefore the raw transaction stays here.
     """
 
-    block_time: Natural
-    cluster: Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
+    block_time: Seconds
+    cluster: Annotated[str, Meta(max_length=64, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
     n: Natural
     root: Hash
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
     size: Natural
     slot: Natural
-    transaction: bytes
+    transaction: Annotated[bytes, Meta(max_length=TRANSACTION_BYTES_MAX)]

@@ -2,6 +2,7 @@
 
 from decision_dna.schemas.claims import Hash, Natural
 from decision_dna.schemas.payloads import Payload, payload_type
+from decision_dna.schemas.ranges import Name, RuleVersion
 
 STATE = "engine.state"
 
@@ -12,6 +13,6 @@ class StateCommitted(Payload, frozen=True):
 
     as_of: Natural
     entries: Natural
-    projection: str
+    projection: Name
     root: Hash
-    version: Natural
+    version: RuleVersion

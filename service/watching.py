@@ -10,8 +10,9 @@ from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.writer import Placed
 from decision_dna.schemas import codec
-from decision_dna.schemas.errors import LedgerError
+from decision_dna.schemas.errors import BadInput, LedgerError
 from decision_dna.schemas.market import BlockSkipped
+from decision_dna.schemas.payloads import check_payload
 
 PRINCIPAL = "engine"
 
@@ -50,13 +51,19 @@ def append_block(ledger: Ledger, item: SourceBlock | SourceSkip) -> Seen:
     return Seen(item.name, slot, events, outcomes)
 
 
-def draft_of(event: EngineEvent) -> Draft:
-    """A submission of the engine's."""
+def draft_of(event: EngineEvent) -> Draft | BadInput:
+    """Return the submission for an event, or the error where its payload is past the ranges of its type: an event that
+    nobody could read again is refused, as a stranger's is."""
+    payload = codec.encode(event.payload)
+    try:
+        check_payload(event.type, 1, payload)
+    except BadInput as error:
+        return error
     return Draft(
         type=event.type,
         schema=1,
         source=event.source,
-        payload=codec.encode(event.payload),
+        payload=payload,
         id=event.id,
         subject=event.subject,
         occurred_at=event.occurred_at or None,

@@ -14,8 +14,8 @@ from decision_dna.engine.blocks import Block
 from decision_dna.engine.detection.flows import SOL, Flow, holdings, pool_owners
 from decision_dna.engine.detection.payments import tips_of
 from decision_dna.engine.detection.prices import Prices, worth
-from decision_dna.engine.detection.range64 import fit
-from decision_dna.schemas.market import Arbitrage, Hop, TokenGain
+from decision_dna.engine.detection.range64 import fit, fit_signed
+from decision_dna.schemas.market import LEGS_MAX, Arbitrage, Hop, TokenGain
 
 RULE = "atomic-arbitrage"
 RULE_VERSION = 1
@@ -57,9 +57,11 @@ def _arbitrage(slot: int, flow: Flow, prices: Prices) -> Arbitrage | None:
     return Arbitrage(
         confidence_ppm=_confidence(net_lamports, priced=None not in values),
         fee=tx.fee,
-        gains=tuple(TokenGain(fit(amount), mint) for mint, amount in sorted(gains.items()) if amount),
-        hops=tuple(Hop(fit(e.amount_in), fit(e.amount_out), e.mint_in, e.mint_out, e.pool) for e in flow.exchanges),
-        net_lamports=net_lamports,
+        gains=tuple(TokenGain(fit_signed(amount), mint) for mint, amount in sorted(gains.items()) if amount)[:LEGS_MAX],
+        hops=tuple(
+            Hop(fit(e.amount_in), fit(e.amount_out), e.mint_in, e.mint_out, e.pool) for e in flow.exchanges[:LEGS_MAX]
+        ),
+        net_lamports=fit_signed(net_lamports),
         owner=flow.exchanges[-1].taker,
         position=tx.position,
         rule=RULE,
@@ -68,7 +70,7 @@ def _arbitrage(slot: int, flow: Flow, prices: Prices) -> Arbitrage | None:
         signer=tx.fee_payer,
         slot=slot,
         tip=fit(tips_of(tx)),
-        value_lamports=fit(value),
+        value_lamports=fit_signed(value),
     )
 
 

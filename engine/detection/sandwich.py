@@ -24,9 +24,9 @@ from decision_dna.engine.blocks import Block, Transaction
 from decision_dna.engine.detection.flows import SOL, Flow, holdings
 from decision_dna.engine.detection.payments import tips_of
 from decision_dna.engine.detection.prices import Prices, worth
-from decision_dna.engine.detection.range64 import fit
+from decision_dna.engine.detection.range64 import fit, fit_signed
 from decision_dna.engine.detection.trades import Pass, Trade, busy_pools, lamport_passes, parties, passes
-from decision_dna.schemas.market import LEGS_MAX, Leg, Sandwich, SandwichPattern, TokenGain
+from decision_dna.schemas.market import LEGS_MAX, Leg, Link, Sandwich, SandwichPattern, TokenGain
 
 RULE = "same-block-sandwich"
 RULE_VERSION = 1
@@ -59,7 +59,7 @@ class Round(NamedTuple):
     wallets: frozenset[str]
 
     @property
-    def link(self) -> str:
+    def link(self) -> Link:
         """What ties the fronts to the backs: a common holder, a transfer, or only a common signer."""
         holders = [frozenset[str]().union(*(trade.holders for trade in side)) for side in (self.fronts, self.backs)]
         if holders[0] & holders[1]:
@@ -144,7 +144,7 @@ def _verdict(scene: _Scene, round_: Round) -> Sandwich | SandwichPattern:
             link=round_.link,
             mints=(first.mint_in, first.mint_out),
             pool=first.pool,
-            profit_lamports=fit(outcome.profit_lamports),
+            profit_lamports=fit_signed(outcome.profit_lamports),
             profit_tokens=outcome.profit_tokens,
             rule=RULE,
             rule_version=RULE_VERSION,
@@ -158,16 +158,16 @@ def _verdict(scene: _Scene, round_: Round) -> Sandwich | SandwichPattern:
         attackers=tuple(sorted(round_.wallets))[:LEGS_MAX],
         backs=backs,
         confidence_ppm=_CONFIDENCE[round_.link] - lost,
-        fees=outcome.fees,
+        fees=fit(outcome.fees),
         fronts=fronts,
         link=round_.link,
         mints=(first.mint_in, first.mint_out),
         passes=tuple(dict.fromkeys(step.transaction.signature for step in round_.passes))[:LEGS_MAX],
-        payments=fit(outcome.payments),
+        payments=fit_signed(outcome.payments),
         pool=first.pool,
-        profit_lamports=fit(outcome.profit_lamports),
+        profit_lamports=fit_signed(outcome.profit_lamports),
         profit_tokens=outcome.profit_tokens,
-        realized_lamports=fit(outcome.realized),
+        realized_lamports=fit_signed(outcome.realized),
         rule=RULE,
         rule_version=RULE_VERSION,
         slot=scene.block.slot,
@@ -213,8 +213,8 @@ def _outcome(scene: _Scene, round_: Round) -> Outcome:
         matched_percent=matched,
         profit_lamports=gained.get(SOL, 0),
         profit_tokens=tuple(
-            TokenGain(fit(gained[mint]), mint) for mint in sorted(gained) if mint != SOL and gained[mint]
-        ),
+            TokenGain(fit_signed(gained[mint]), mint) for mint in sorted(gained) if mint != SOL and gained[mint]
+        )[:LEGS_MAX],
         fees=fees,
         tips=tips,
         payments=cost - fees - tips,

@@ -183,6 +183,10 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "a version of letters": (_set("transactions.0.version", "nought"), "version"),
     "a time past 63 bits of nanoseconds": (_set("blockTime", 2**62), "blockTime"),
     "a blockhash that is none": (_set("blockhash", "hello"), "key"),
+    "a mint that is no key": (_set("transactions.1.meta.preTokenBalances.0.mint", "GOLD"), "key"),
+    "an owner that is no key": (_set("transactions.1.meta.preTokenBalances.0.owner", "nobody"), "key"),
+    "a signature of two digits": (_set("transactions.0.transaction.signatures.0", "zz"), "signature"),
+    "a slot past 63 bits": (_set("parentSlot", 2**63 - 1), "parentSlot"),
 }
 
 

@@ -41,19 +41,30 @@ from decision_dna.schemas.market import Arbitrage, Hop, Sandwich
 from decision_dna.schemas.stating import STATE, StateCommitted
 from tests.ledger.memory_log import Events, new_log, reopened
 
+DIGITS = "23456789ABCDEFGHJKLM"
+
+
+def key(name: str) -> str:
+    """A key that begins with a name, of the letters that base58 has."""
+    return name + "1" * (44 - len(name))
+
+
+def pool_of(name: str) -> str:
+    return f"{key(name)}/{key(name)}"
+
 
 def sandwich(pool: str, attackers: tuple[str, ...], profit: int, victims: int) -> Sandwich:
     return Sandwich(
-        attackers=attackers,
+        attackers=tuple(map(key, attackers)),
         backs=(),
         confidence_ppm=1,
         fees=0,
         fronts=(),
         link="signer",
-        mints=("a", "b"),
+        mints=(key("a"), key("b")),
         passes=(),
         payments=0,
-        pool=pool,
+        pool=pool_of(pool),
         profit_lamports=profit,
         profit_tokens=(),
         realized_lamports=0,
@@ -71,14 +82,14 @@ def arbitrage(pools: tuple[str, ...], owner: str, net: int) -> Arbitrage:
         confidence_ppm=1,
         fee=0,
         gains=(),
-        hops=tuple(Hop(amount_in=1, amount_out=1, mint_in="a", mint_out="b", pool=pool) for pool in pools),
+        hops=tuple(Hop(amount_in=1, amount_out=1, mint_in="", mint_out="", pool=pool_of(pool)) for pool in pools),
         net_lamports=net,
-        owner=owner,
+        owner=key(owner),
         position=1,
         rule="r",
         rule_version=1,
-        signature="s",
-        signer=owner,
+        signature="5" * 88,
+        signer=key(owner),
         slot=1,
         tip=0,
         value_lamports=net,
@@ -89,7 +100,7 @@ def random_detections(chance: Random, count: int) -> list[Draft]:
     """Sandwiches, arbitrages, and others that the projection does not look into."""
     drafts = []
     for _ in range(count):
-        pool, wallet = f"pool-{chance.randrange(9)}", f"wallet-{chance.randrange(20)}"
+        pool, wallet = f"pooL{chance.choice(DIGITS)}", f"waLLet{chance.choice(DIGITS)}"
         kind = chance.choice(("detection.sandwich", "detection.arbitrage", "x.other", "detection.unheard_of"))
         if kind == "detection.sandwich":
             found = sandwich(pool, (wallet, "w"), chance.randrange(-5, 100), chance.randrange(3))
@@ -213,9 +224,12 @@ def test_no_bent_byte_of_a_proof_is_accepted():
 def test_tallies_are_what_the_events_say(engine):
     kept = {key: decode_tally(value) for key, value in read_rows(engine.store, state_prefix(DETECTIONS))}
     assert kept == slow_tallies(engine.ledger, engine.ledger.reader.size)
-    assert kept[b"detection.sandwich/wallet/w"] == kept[b"detection.sandwich/all"]
+    assert kept[f"detection.sandwich/wallet/{key('w')}".encode()] == kept[b"detection.sandwich/all"]
     assert kept[b"detection.unheard_of/all"].count > 100
-    assert decode_tally(engine.follower.get(b"detection.arbitrage/pool/p")) == kept[b"detection.arbitrage/all"]
+    assert (
+        decode_tally(engine.follower.get(f"detection.arbitrage/pool/{pool_of('p')}".encode()))
+        == kept[b"detection.arbitrage/all"]
+    )
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -294,13 +308,13 @@ def test_killed_between_any_two_writes_the_state_is_that_of_its_cursor(save_even
 
 def test_a_row_that_changed_long_before_the_save_is_saved():
     engine = Engine(7, save_events=1000)
-    rare = codec.encode(arbitrage(("seldom",), "w", 5))
+    rare = codec.encode(arbitrage(("seLdom",), "w", 5))
     engine.ledger.append([Draft(type="detection.arbitrage", schema=1, source="dex", payload=rare)])
     engine.followers.catch_up()
     assert read_rows(engine.store, state_prefix(DETECTIONS)) == []
     engine.run((1100,))
     kept = dict(read_rows(engine.store, state_prefix(DETECTIONS)))
-    assert decode_tally(kept[b"detection.arbitrage/pool/seldom"]) == Tally(1, 5, 0)
+    assert decode_tally(kept[f"detection.arbitrage/pool/{pool_of('seLdom')}".encode()]) == Tally(1, 5, 0)
     assert check_views(engine.store, engine.ledger.reader, [DETECTIONS]) == []
 
 

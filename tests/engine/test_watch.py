@@ -11,7 +11,7 @@ from decision_dna.engine.answers import read_block, read_transactions
 from decision_dna.engine.blocks import Block
 from decision_dna.engine.watch import SourceBlock, SourceSkip, blocks_from, decide, decide_skip, follow
 from decision_dna.schemas.codec import encode
-from decision_dna.schemas.market import BlockObserved, Sandwich
+from decision_dna.schemas.market import BlockObserved, BlockSkipped, Sandwich
 from decision_dna.schemas.payloads import check_payload
 from tests.data import shared
 
@@ -127,6 +127,16 @@ def test_a_skip_is_an_event_that_comes_again() -> None:
     assert (event.type, event.subject, UUID(bytes=event.id).version) == ("observation.skip", "5", 7)
     check_payload(event.type, 1, encode(event.payload))
     assert event.id != decide_skip(skip._replace(name="slot_6.json")).id
+
+
+def test_skip_reason_of_any_text(tmp_path: Path) -> None:
+    """A file's name and a node's message may hold anything: what the log says of them fits the range of a reason."""
+    skip = SourceSkip("slot_5\udcff\n.json", 5, "the node answered with error 1: \x00\x1b[31m" + "\u00e9" * 9_999)
+    event = decide_skip(skip)
+    check_payload(event.type, 1, encode(event.payload))
+    assert isinstance(event.payload, BlockSkipped)
+    assert event.payload.reason.startswith("slot_5??.json: the node answered with error 1: ??[31m\u00e9")
+    assert len(event.payload.reason) == 500
 
 
 def test_the_engine_loads_no_chain_library() -> None:
