@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     them comes; with 0, as whatever else takes long, in `prepare_threads`. Whoever connects when `connections_max` are open,
     subscribers among them, is told to come again; whoever lets us wait `request_seconds` for the rest of a head, or for
     anything more of a body or for the reading of an answer, or ten times as long for the whole, is let go.
+    `held_bytes_max`: bytes that all connections together may hold, of answers that are not read and of requests that wait;
+    past it the connection that has held bytes for longest is ended.
     """
 
     host: str = "127.0.0.1"
@@ -65,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prepare_processes: int = 1
     connections_max: int = 4000
     subscribers_max: int = 1000
+    held_bytes_max: int = 128 * 1024 * 1024
     request_seconds: float = 30.0
     ping_seconds: float = 15.0
     shutdown_seconds: int = 10
@@ -89,7 +92,7 @@ def check_settings(settings: Settings) -> None:
     for name in ("port", "batch_window_ms", "prepare_processes", "ping_seconds", "shutdown_seconds"):
         if getattr(settings, name) < 0:
             raise Malformed(f"the setting {name} is not negative")
-    for name in ("batch_max_size", "prepare_threads", "connections_max", "subscribers_max"):
+    for name in ("batch_max_size", "prepare_threads", "connections_max", "held_bytes_max", "subscribers_max"):
         if getattr(settings, name) < 1:
             raise Malformed(f"the setting {name} is at least 1")
     for name in ("batch_window_ms", "ping_seconds", "request_seconds"):

@@ -21,6 +21,7 @@ from decision_dna.ledger.writer import Appended, Placed
 from decision_dna.schemas.errors import LedgerError, Malformed, TooLarge
 from decision_dna.schemas.submissions import BODY_BYTES_MAX, MEDIA_TYPES, Media, is_single
 from decision_dna.service.http.asking import SELECTING, event_filter, number, parameters, truth
+from decision_dna.service.http.backlog import Backlog
 from decision_dna.service.http.problems import MEDIA_TYPE as PROBLEM
 from decision_dna.service.http.problems import RequestRefused, headers_of, problem_for, problem_of
 from decision_dna.service.http.reading import event_json
@@ -65,6 +66,7 @@ class Front:
         self._hosts = {*LOOPBACK_NAMES, *settings.hosts, settings.host}
         self._key = settings.master_api_key.reveal().encode()
         self._receipts: CommitReceipts | None = None
+        self.backlog = Backlog(settings.held_bytes_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""

@@ -7,6 +7,9 @@ The short way is taken where nothing is out of the ordinary: exactly these two p
 length, a client that reads its answers. Whatever else comes goes the long way, and gets the same answers.
 `tests/service/test_wire.py` sends every request both ways.
 
+One request of a connection is in hand at a time. What its client sends meanwhile stays as it came, at most one read of the
+socket, and no more is read: so a client that asks on and reads nothing costs what it was answered last, and that.
+
 What it knows of uvicorn: `_start_asgi_task` begins a request (from `on_headers_complete`, or once the one before it on
 its connection was answered), and a cycle whose `response_complete` is set is over. `cycle` is the newest, `pipeline` has
 those that wait, the newest at its left; its parser's errors and upgrades come to `send_400_response` and
@@ -24,6 +27,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from decision_dna.ledger.writer import Appended
 from decision_dna.schemas.errors import Busy, LedgerError
 from decision_dna.schemas.submissions import is_single
+from decision_dna.service.http.backlog import Backlog
 from decision_dna.service.http.bare import (
     ALWAYS,
     SUBMIT_PATH,
@@ -39,6 +43,13 @@ from decision_dna.service.http.problems import RequestRefused
 from decision_dna.service.ingest import BYTES_ON_LOOP_MAX
 
 CONNECTION_CLOSE = (b"connection", b"close")
+HEAD_END = b"\r\n\r\n"
+HEAD_BYTES_MAX = 32 * 1024
+"""Also of the trailers of a body, and of what stands beside the length of a chunk."""
+PIECE_BYTES = 4096
+"""What is no body is parsed in pieces of at most so many bytes, each with one end of a head."""
+CHUNKS_PIECE_BYTES = 1024
+"""A body in chunks is parsed in pieces of at least so many: there are ends of heads in it that are none."""
 BODY_PATIENCES = 10
 """So many times as long as for a head, or for any more of a body, all of a request may take."""
 _PLAIN_LENGTH_MAX = len(str(BYTES_ON_LOOP_MAX))
@@ -58,6 +69,14 @@ class Wire(HttpToolsProtocol):
     """The request in hand. (`cycle` is the newest that was read, which may wait behind it.)"""
     _short: RequestResponseCycle | None = None
     """The request that goes the short way, and whose body is still to come."""
+    _rest: bytes = b""
+    _at = 0
+    """What came behind the request in hand, from `_at` on: not parsed yet."""
+    _quiet = 0
+    """How many bytes were parsed since the last of a head, body or chunk was complete."""
+    _in_body = False
+    _body_seen = 0
+    """Whether the parser is behind a head and not at the end of its request; how many bytes of that body it has seen."""
     _deaf = False
     """What still comes is of another protocol, or of nobody."""
     _last_word: RequestRefused | None = None
@@ -90,18 +109,86 @@ class Wire(HttpToolsProtocol):
             running.disconnected = True
             running.message_event.set()
         super().connection_lost(exc)
+        self._rest = b""
+        self._backlog.hold(self, 0)
+
+    def drop(self) -> None:
+        """End at once."""
+        self.transport.abort()
 
     # --- requests ------------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of requests."""
+        """Take bytes of requests: parse them as far as they belong to the request in hand or begin the next, and keep the rest."""
         self._heard = self.loop.time()
-        if not self._deaf:
-            super().data_received(data)
+        if self._deaf:
+            return
+        if self._rest:  # read before reading stopped
+            self._rest, self._at = self._rest[self._at :] + data, 0
+        elif len(data) <= PIECE_BYTES and self._takes_more and data.count(HEAD_END) < 2:
+            self._parse(data)
+            return
+        else:
+            self._rest, self._at = data, 0
+        self._parse_rest()
+
+    @property
+    def _takes_more(self) -> bool:
+        """Whether the parser may have more bytes: no request is in hand, or a part of its body is missing."""
+        cycle = self.cycle
+        return cycle is None or cycle.response_complete or cycle.more_body
+
+    def _parse(self, piece: bytes | memoryview) -> None:
+        self._quiet += len(piece)
+        super().data_received(piece)  # type: ignore[arg-type]  # the parser takes any buffer
+        if self._quiet > HEAD_BYTES_MAX and not self._deaf:
+            self._stop_listening(
+                RequestRefused(
+                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a head or trailer of more than {HEAD_BYTES_MAX} bytes"
+                )
+            )
+
+    def _parse_rest(self) -> None:
+        """Parse until a request is complete. While something is left, no more is read."""
+        while self._rest and self._takes_more and not self.transport.is_closing():
+            self._parse(self._next_piece())
+        if self.transport.is_closing():
+            self._rest = b""
+        if self._rest:
+            self.flow.pause_reading()
+        self._count_held()
+
+    def _next_piece(self) -> memoryview:
+        """A piece of what is left: with no more than one end of a head, but for those within a body."""
+        rest, at = self._rest, self._at
+        length = self._body_length()
+        if length is not None and length > self._body_seen:
+            end = at + length - self._body_seen
+        else:
+            shortest = CHUNKS_PIECE_BYTES if self._in_body else 0
+            found = rest.find(HEAD_END, at + shortest, at + PIECE_BYTES)
+            end = at + PIECE_BYTES if found < 0 else found + len(HEAD_END)
+        if end < len(rest):
+            self._at = end
+        else:
+            self._rest, self._at = b"", 0
+        return memoryview(rest)[at:end]
+
+    def _body_length(self) -> int | None:
+        """The length of the body that is coming, if its head says it. The parser has refused malformed lengths."""
+        if not self._in_body:
+            return None
+        lengths = [value for name, value in self.headers if name == b"content-length"]
+        return int(lengths[0].lstrip(b"0") or b"0") if lengths else None
+
+    def _count_held(self) -> None:
+        unread = self.transport.get_write_buffer_size() if self.flow.write_paused else 0
+        self._backlog.hold(self, unread + len(self._rest) - self._at)
 
     def on_message_begin(self) -> None:
         """The first byte of one."""
         self._begun = self._head_since = self.loop.time()
+        self._body_seen = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -112,22 +199,42 @@ class Wire(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """What comes now is a body."""
         self._head_since = None
+        self._quiet, self._in_body = 0, True
         super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        """The length of a chunk; behind the last chunk come trailers."""
+        self._quiet = 0
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body."""
+        self._quiet = 0
+        self._body_seen += len(body)
+        super().on_body(body)
 
     def _unsupported_upgrade_warning(self) -> None:
         # The parser takes nothing behind the head of a request for another protocol, its body neither: it is answered as a
         # request like others, and nothing that follows is taken for one.
         self._deaf, self.cycle.keep_alive = True, False
+        self._rest = b""
 
     def send_400_response(self, msg: str) -> None:
         """Bytes that are no request: what was taken before them is answered first, for it was done."""
-        self._deaf, self._last_word = True, RequestRefused(HTTPStatus.BAD_REQUEST, msg)
+        self._stop_listening(RequestRefused(HTTPStatus.BAD_REQUEST, msg))
+
+    def _stop_listening(self, why: RequestRefused) -> None:
+        self._deaf, self._last_word, self._rest = True, why, b""
         if self.pipeline and self.cycle.more_body:
             self.pipeline.popleft()  # the newest: its body will not come
         if self._is_idle or (self._running is self.cycle and self.cycle.more_body):
             self._end_with(self._last_word)
 
     # --- patience ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _backlog(self) -> Backlog:
+        front: Front = self.app
+        return front.backlog
 
     @property
     def _patience(self) -> float:
@@ -180,14 +287,26 @@ class Wire(HttpToolsProtocol):
     # --- answers -------------------------------------------------------------------------------------------------------
 
     def on_response_complete(self) -> None:
-        """Take the next request; no more are read while some wait, or a client that reads no answers would fill us with requests."""
+        """Take the next request; no more are read while some wait."""
         super().on_response_complete()
         if self.transport.is_closing():
             return
         if self.pipeline:
             self.flow.pause_reading()
+        elif self._rest:
+            self._parse_rest()
         elif self._last_word is not None and self._is_idle:
             self._end_with(self._last_word)
+
+    def pause_writing(self) -> None:
+        """The client leaves answers unread."""
+        super().pause_writing()
+        self._count_held()
+
+    def resume_writing(self) -> None:
+        """It has read them."""
+        super().resume_writing()
+        self._count_held()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # A request that waited for another one may have its body already: then nothing would call us again. And one whose
@@ -200,6 +319,7 @@ class Wire(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is here."""
+        self._quiet, self._in_body = 0, False
         super().on_message_complete()
         if (cycle := self._short) is not None and cycle is self.cycle:
             self._short = None

@@ -1,6 +1,7 @@
 """One connection, without a network: which requests go the short way, that both ways say the same, and what a connection may cost."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -20,7 +21,7 @@ from decision_dna.service.http.app import application
 from decision_dna.service.http.bare import Front, Whole
 from decision_dna.service.http.running import running
 from decision_dna.service.http.server import config_of
-from decision_dna.service.http.wire import Wire
+from decision_dna.service.http.wire import HEAD_BYTES_MAX, PIECE_BYTES, Wire
 from decision_dna.service.ingest import BYTES_IN_HAND_MAX, BYTES_ON_LOOP_MAX
 from decision_dna.service.settings import Secret, Settings
 from tests.ledger.memory_log import new_log
@@ -331,6 +332,90 @@ async def test_whoever_asks_on_and_reads_no_answers_is_read_no_further() -> None
         assert line.reading
 
 
+async def test_wire_parses_one_request_ahead_of_its_answers() -> None:
+    """A read of the socket full of requests is kept as the bytes that it is: parsed, they would take a hundred times as much."""
+    async with house() as here:
+        line = here.connect()
+        wire, count = cast(Wire, line.wire), 4000
+        wire.data_received(asked("GET", "/api/events/1") * count)
+        assert (len(wire.pipeline), line.reading) == (0, False)
+        assert 0 < here.front.backlog.bytes < count * len(asked("GET", "/api/events/1"))
+        assert [answer.status for answer in await line.answers(count)] == [200] * count
+        assert (here.front.backlog.bytes, line.reading) == (0, True)
+
+
+CHUNK = asked("POST", "/api/events", "content-type: application/json", "transfer-encoding: chunked")
+MIXED = [
+    post(event(1)),
+    asked("GET", "/api/events/1"),
+    CHUNK + b"b\r\n\r\n\r\n \r\n\r\n \t\r\n2\r\n[]\r\n0\r\nx: y\r\n\r\n",
+    post(b"\r\n\r\n" * 3000 + msgspec.json.encode(event(2))),
+    post(b" " * 70_000 + msgspec.json.encode(event(3))),
+    asked("GET", "/api/events/999", f"x-long: {'y' * 9000}"),
+    post(event(4), path="/api/events?wait=durable"),
+    asked("GET", "/api/events?limit=1"),
+]
+SAID = [201, 200, 400, 201, 201, 404, 201, 200]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_wire_answers_are_the_same_however_the_bytes_are_cut(seed: int) -> None:
+    """The pieces that the parser is given depend on how the network cuts a stream of requests; the answers do not."""
+    draw = random.Random(seed)
+    async with house() as here:
+        line, stream, answers = here.connect(), b"".join(MIXED), list[Answer]()
+        at = 0
+        while at < len(stream):
+            while not line.reading:
+                answers += await line.answers(1)
+            end = at + draw.choice([1, 3, 50, 500, 5000, 300_000])
+            cast(Wire, line.wire).data_received(stream[at:end])
+            at = end
+        answers += await line.answers(len(MIXED) - len(answers))
+        assert [answer.status for answer in answers] == SAID
+
+
+LONG_LINE = b"x" * (HEAD_BYTES_MAX + PIECE_BYTES)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /" + LONG_LINE,
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + LONG_LINE,
+        b"GET / HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * HEAD_BYTES_MAX,
+        b"\r\n" * HEAD_BYTES_MAX,
+        CHUNK + b"2\r\n[]\r\n0\r\nx: " + LONG_LINE,
+        CHUNK + b"2;" + LONG_LINE,
+    ],
+    ids=["path", "header", "headers", "empty lines", "trailer", "chunk"],
+)
+async def test_wire_refuses_a_head_that_does_not_end(request_: bytes) -> None:
+    """The parser keeps a head, or a line of a trailer, until it is complete, however long it grows."""
+    async with house() as here:
+        line = here.connect()
+        cast(Wire, line.wire).data_received(request_)
+        (answer,) = await line.answers(1)
+        assert (answer.status, answer.headers["connection"], line.closed) == (431, "close", True)
+
+
+async def test_backlog_ends_the_connection_that_is_unread_for_longest() -> None:
+    """What all connections hold together has a limit, and who reads is not ended for it."""
+    async with house(held_bytes_max=3 * WRITE_BYTES_MAX) as here:
+        seq = here.ledger.append([draft(1)]).outcomes[0].seq  # type: ignore[union-attr]
+        ask, lines = asked("GET", f"/api/events/{seq}") * 200, list[Line]()
+        for _ in range(4):
+            lines.append(here.connect())
+            cast(Wire, lines[-1].wire).data_received(ask)
+            while len(lines[-1].sent) <= WRITE_BYTES_MAX and not lines[-1].closed:
+                await lines[-1].moved()
+        assert [line.aborted for line in lines] == [True, True, False, False]
+        assert here.front.backlog.bytes <= 3 * WRITE_BYTES_MAX
+        for line in lines[2:]:
+            assert [answer.status for answer in await line.answers(200)] == [200] * 200
+        assert here.front.backlog.bytes == 0
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_what_follows_a_request_for_another_protocol_is_no_request(method: str) -> None:
     """A body that was not read could otherwise be made to look like one."""
@@ -348,9 +433,6 @@ async def test_what_follows_a_request_for_another_protocol_is_no_request(method:
         (answer,) = await line.answers(1)
         assert (answer.status, answer.headers["connection"]) == (400 if method == "POST" else 200, "close")
         assert (here.ledger.reader.size, bytes(line.sent), line.closed) == (size, b"", True)
-
-
-CHUNK = asked("POST", "/api/events", "content-type: application/json", "transfer-encoding: chunked")
 
 
 @pytest.mark.parametrize(
