@@ -4,50 +4,96 @@
     note = log.checkpoint()                  signed bytes: verify them before believing anything
     entries = log.entries(0, 256)            a bundle of exactly so many, or an error
 
-What comes back has the shape asked for and a bounded size; whether it is true is for the caller to verify. Errors of the
-service come out as the errors that they were there.
+What comes back has the shape asked for and a bounded size; whether it is true is for the caller to verify. A problem that the
+service states comes out as the error that it was there, with the words that the service says so. Everything else that is no
+good answer is Unavailable: a redirect, a missing tile, an answer that takes too long, is too long or is encoded
+(`ledger.exchange` has the budget).
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from http import HTTPStatus
+from typing import Any, Protocol, Self, TypeVar
+from urllib.parse import quote, urlencode
 
-import httpx
 import msgspec
 
 from decision_dna.ledger import layout
+from decision_dna.ledger.exchange import Answer, Connection, Deadline, Headers, parse_address
 from decision_dna.ledger.merkle import HASH_BYTES, TILE_WIDTH
-from decision_dna.ledger.notes import Vkey
+from decision_dna.ledger.notes import NOTE_BYTES_MAX, Vkey
 from decision_dna.ledger.receipts import check_batch_receipt
 from decision_dna.ledger.tilepath import TilePath
 from decision_dna.schemas import errors
 from decision_dna.schemas.claims import ENTRY_BYTES_MAX
-from decision_dna.schemas.errors import Busy, LedgerError, NotFound, ProofRejected, Unavailable
+from decision_dna.schemas.errors import Busy, LedgerError, Malformed, ProofRejected, Unavailable
 from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX
 from decision_dna.schemas.receipts import BatchReceipt, Problem
 from decision_dna.schemas.texts import base64_bytes
 from decision_dna.schemas.views import ConsistencyView, EventView, PageView
 
-NOTE_BYTES_MAX = 65_536
-ANSWER_BYTES_MAX = 64 * 1024 * 1024
-SECONDS_MAX = 30.0
+ANSWER_BYTES_MAX = 12 * 1024 * 1024
+ANSWER_VALUES_MAX = 1_000_000
+"""JSON values in an answer, by its commas and brackets: `[],` is three bytes, and 64 when it is decoded."""
+RECEIPT_BYTES_MAX = 64 * 1024 * 1024
+DETAIL_CHARS_MAX = 500
+DEADLINE_SECONDS = 30.0
 TRIES_MAX = 4
 FIRST_PAUSE_SECONDS = 0.25
 
 T = TypeVar("T")
 
-_BRANCHES = {
-    name: branch
-    for name, branch in vars(errors).items()
-    if isinstance(branch, type) and issubclass(branch, LedgerError) and branch is not errors.CannotOpen
+_SAID: dict[str, type[LedgerError]] = {
+    branch.__name__: branch
+    for branch in (
+        errors.Malformed,
+        errors.TooLarge,
+        errors.UnknownType,
+        errors.Refused,
+        errors.NotFound,
+        errors.Conflict,
+        errors.IdConflict,
+        errors.StreamMoved,
+        errors.Busy,
+        errors.StoreFailed,
+    )
 }
+"""Errors that a service may state, by the title of its problem."""
+_BY_STATUS: dict[int, type[LedgerError]] = {
+    400: errors.BadInput,
+    401: errors.Refused,
+    403: errors.Refused,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    413: errors.TooLarge,
+    422: errors.BadInput,
+}
+
+
+class Transport(Protocol):
+    """How bytes travel: `ledger.exchange.Connection`."""
+
+    def exchange(
+        self, method: str, target: str, deadline: Deadline, *, bytes_max: int, headers: Headers = (), body: bytes = b""
+    ) -> Answer:
+        """Raises Unavailable."""
+        ...
+
+    def close(self) -> None:
+        """Close what is open."""
+        ...
+
+
+class _MissingError(Unavailable):
+    """There is nothing under that path: which only says that it is not shown."""
 
 
 class RemoteLog:
     """A running service. Close it when done, or use it as a context. Not for several threads at once.
 
-    `transport` and `pause` are seams: how bytes travel, and how it waits between tries.
+    `key` is the credential of this very address. It goes along where the service may demand it, to submit and to read what is
+    private, never with requests for the public log, and never unencrypted beyond loopback (Malformed). Each call has
+    `deadline_seconds`, with all its tries. `transport` and `pause` are seams: how bytes travel, and how it waits between tries.
     """
 
     def __init__(
@@ -55,68 +101,83 @@ class RemoteLog:
         address: str,
         *,
         key: str = "",
-        transport: httpx.BaseTransport | None = None,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        transport: Transport | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        headers = {"x-api-key": key} if key else {}
-        try:
-            self._client = httpx.Client(base_url=address, headers=headers, timeout=SECONDS_MAX, transport=transport)
-        except httpx.InvalidURL as error:
-            raise errors.Malformed(f"not an address: {address!r}: {error}") from None
-        self._address, self._pause = address, pause
+        where = parse_address(address)
+        if key and not where.keeps_secrets:
+            raise Malformed(f"a key is not sent unencrypted to {where.origin}: use https, or a tunnel to this machine")
+        self._address, self._key, self._seconds, self._pause = where.origin + where.prefix, key, deadline_seconds, pause
+        self._transport = transport or Connection(where)
+        self.hint = ""
+        """What a caller should know who is told that a key is needed."""
 
     # --- the public log --------------------------------------------------------------------------------------------
 
     def checkpoint(self) -> bytes:
-        """The newest signed head, as it stands; nothing in it is verified. Raises Unavailable."""
-        return self._get("/checkpoint", NOTE_BYTES_MAX)
+        """Return the newest signed head as it is; nothing in it is verified. Raises Unavailable."""
+        return self._public("/checkpoint", NOTE_BYTES_MAX)
 
     def hashes(self, level: int, index: int, width: int) -> list[bytes]:
-        """A tile of exactly `width` hashes. Raises NotFound, ProofRejected, Unavailable."""
-        data = self._tile(TilePath(level, index, width))
-        if len(data) % HASH_BYTES or len(data) < width * HASH_BYTES:
-            raise ProofRejected(f"tile {level}/{index} has {len(data)} bytes, not {width} hashes of {HASH_BYTES}")
+        """Return a tile of exactly `width` hashes. Raises ProofRejected, Unavailable."""
+        tile = TilePath(level, index, width)
+        data, have = self._tile(tile)
+        if len(data) != have * HASH_BYTES:
+            raise ProofRejected(f"{tile} has {len(data)} bytes, not {have} hashes of {HASH_BYTES}")
         return [data[at : at + HASH_BYTES] for at in range(0, width * HASH_BYTES, HASH_BYTES)]
 
     def entries(self, index: int, width: int) -> list[bytes]:
-        """A bundle of exactly `width` entries. Raises NotFound, ProofRejected, Malformed, Unavailable."""
-        entries = layout.split_entries(self._tile(TilePath(None, index, width)))
-        if len(entries) < width:
-            raise ProofRejected(f"entry bundle {index} has {len(entries)} entries, not {width}")
+        """Return a bundle of exactly `width` entries. Raises ProofRejected, Malformed, Unavailable."""
+        tile = TilePath(None, index, width)
+        data, have = self._tile(tile)
+        entries = layout.split_entries(data)
+        if len(entries) != have:
+            raise ProofRejected(f"{tile} has {len(entries)} entries, not {have}")
         return entries[:width]
 
     def consistency(self, size1: int, size2: int) -> list[bytes]:
-        """The hashes of a consistency proof, for `merkle.check_consistency`. Raises NotFound, Unavailable."""
-        view = self._ask(ConsistencyView, "/api/consistency", {"from": str(size1), "to": str(size2)})
-        return [base64_bytes(value, "proof hash") for value in view.proof]
+        """Return the hashes of a consistency proof, for `merkle.check_consistency`. Raises NotFound, Unavailable."""
+        asked = urlencode({"from": size1, "to": size2})
+        data = self._public(f"/api/consistency?{asked}", NOTE_BYTES_MAX)
+        return [base64_bytes(value, "proof hash") for value in self._decoded(ConsistencyView, data).proof]
 
-    def _tile(self, path: TilePath) -> bytes:
-        """A partial tile that is gone was completed meanwhile: then the full one begins with it."""
+    def _tile(self, path: TilePath) -> tuple[bytes, int]:
+        """Return a tile and its width: a partial one that is gone was completed meanwhile, and begins the full one."""
         bytes_max = TILE_WIDTH * (2 + ENTRY_BYTES_MAX if path.level is None else HASH_BYTES)
         try:
-            return self._get(f"/{path}", bytes_max)
-        except NotFound:
+            return self._public(f"/{path}", bytes_max), path.width
+        except (_MissingError, errors.NotFound) as error:
             if path.width == TILE_WIDTH:
-                raise
-            return self._get(f"/{TilePath(path.level, path.index, TILE_WIDTH)}", bytes_max)
+                raise Unavailable(f"{path} is missing: {error}") from None
+        full = TilePath(path.level, path.index, TILE_WIDTH)
+        try:
+            return self._public(f"/{full}", bytes_max), TILE_WIDTH
+        except (_MissingError, errors.NotFound) as error:
+            raise Unavailable(f"{path} is missing: {error}") from None
 
     # --- events ----------------------------------------------------------------------------------------------------
 
     def event(self, name: str) -> EventView:
-        """An event by its seq, id or fingerprint. Raises NotFound, Unavailable."""
-        return self._ask(EventView, f"/api/events/{quote(name, safe='')}")
+        """Return an event by its seq, id or fingerprint. Raises NotFound, Unavailable."""
+        view = self._ask(EventView, f"/api/events/{quote(name, safe='')}")
+        if name.lower() not in (str(view.seq), view.id, view.fingerprint):
+            raise Unavailable(
+                f"{self._address} was asked for event {name}, and answers with event {view.seq}, {view.id}"
+            )
+        return view
 
     def events(self, parameters: Mapping[str, str]) -> PageView:
-        """A page (parameters as of `GET /api/events`). Raises Malformed, Unavailable."""
+        """Return a page (parameters as of `GET /api/events`). Raises Malformed, Unavailable."""
         return self._ask(PageView, "/api/events", parameters)
 
     def proof(self, name: str) -> str:
-        """The tlog-proof of an event, in the newest head. Raises NotFound, Unavailable."""
-        return self._get(f"/api/events/{quote(name, safe='')}/proof", NOTE_BYTES_MAX).decode(errors="replace")
+        """Return the tlog-proof of an event, in the newest head. Raises NotFound, Unavailable."""
+        return self._public(f"/api/events/{quote(name, safe='')}/proof", NOTE_BYTES_MAX).decode(errors="replace")
 
     def evidence(self, name: str) -> bytes:
-        """The evidence file of an event, for `evidence.check_evidence`. Raises NotFound, Unavailable."""
-        return self._get(f"/api/events/{quote(name, safe='')}/evidence", EVIDENCE_BYTES_MAX)
+        """Return the evidence file of an event, for `evidence.check_evidence`. Raises NotFound, Unavailable."""
+        return self._private(f"/api/events/{quote(name, safe='')}/evidence", EVIDENCE_BYTES_MAX)
 
     def submit(
         self, submissions: Sequence[Mapping[str, Any]], *, atomic: bool = False, vkeys: Sequence[Vkey] = ()
@@ -129,19 +190,7 @@ class RemoteLog:
         """
         body = msgspec.json.encode(list(submissions))
         safe = all("id" in each or "claim" in each for each in submissions)
-        path = "/api/events?atomic=true" if atomic else "/api/events"
-        headers = {"content-type": "application/json"}
-        tries, pause = TRIES_MAX if safe else 1, FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                answer = self._request("POST", path, ANSWER_BYTES_MAX, content=body, headers=headers)
-                break
-            except (Busy, Unavailable):
-                tries -= 1
-                if tries == 0:
-                    raise
-            self._pause(pause)
-            pause *= 2
+        answer = self._post("/api/events?atomic=true" if atomic else "/api/events", body, TRIES_MAX if safe else 1)
         receipt = self._decoded(BatchReceipt, answer)
         if vkeys:
             check_batch_receipt(receipt, vkeys)
@@ -150,31 +199,71 @@ class RemoteLog:
     # --- asking ----------------------------------------------------------------------------------------------------
 
     def _ask(self, kind: type[T], path: str, parameters: Mapping[str, str] | None = None) -> T:
-        return self._decoded(kind, self._get(path, ANSWER_BYTES_MAX, parameters))
+        return self._decoded(kind, self._private(path, ANSWER_BYTES_MAX, parameters))
 
     def _decoded(self, kind: type[T], data: bytes) -> T:
+        self._check_values(data)
         try:
             return msgspec.json.decode(data, type=kind)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(f"{self._address} does not answer like a ledger's service: {error}") from None
 
-    def _get(self, path: str, bytes_max: int, parameters: Mapping[str, str] | None = None) -> bytes:
-        return self._request("GET", path, bytes_max, params=parameters)
+    def _check_values(self, data: bytes) -> None:
+        """Raise Unavailable for JSON that would take much more memory than it has bytes."""
+        if sum(data.count(sign) for sign in (b",", b"[", b"{")) > ANSWER_VALUES_MAX:
+            raise Unavailable(f"{self._address} answers with more than {ANSWER_VALUES_MAX} values: ask for fewer")
 
-    def _request(self, method: str, path: str, bytes_max: int, **options: Any) -> bytes:
-        """The body of a good answer. Raises what the service's problem says, Unavailable where there is no answer."""
+    def _public(self, path: str, bytes_max: int) -> bytes:
+        """Return what everyone may read: no credential goes along."""
+        return self._exchanged("GET", path, Deadline(self._seconds), bytes_max)
+
+    def _private(self, path: str, bytes_max: int, parameters: Mapping[str, str] | None = None) -> bytes:
+        target = f"{path}?{urlencode(parameters)}" if parameters else path
+        return self._exchanged("GET", target, Deadline(self._seconds), bytes_max, self._credential())
+
+    def _post(self, path: str, body: bytes, tries: int) -> bytes:
+        """Return the answer to a submission, tried again within one deadline."""
+        deadline, pause = Deadline(self._seconds), FIRST_PAUSE_SECONDS
+        headers = (*self._credential(), ("content-type", "application/json"))
+        while True:
+            try:
+                return self._exchanged("POST", path, deadline, RECEIPT_BYTES_MAX, headers, body)
+            except (Busy, Unavailable):
+                tries -= 1
+                if tries == 0 or deadline.left() <= pause:
+                    raise
+            self._pause(pause)
+            pause *= 2
+
+    def _credential(self) -> Headers:
+        return (("x-api-key", self._key),) if self._key else ()
+
+    def _exchanged(
+        self, method: str, target: str, deadline: Deadline, bytes_max: int, headers: Headers = (), body: bytes = b""
+    ) -> bytes:
+        """Return the body of a good answer. Raises what the service states, Unavailable for everything else."""
+        answer = self._transport.exchange(method, target, deadline, bytes_max=bytes_max, headers=headers, body=body)
+        if answer.status in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.MULTI_STATUS):
+            return answer.body
+        raise self._error_of(answer, target)
+
+    def _error_of(self, answer: Answer, target: str) -> LedgerError:
+        """Map a problem to the error that it states. What is not a problem states nothing: Unavailable."""
         try:
-            with self._client.stream(method, path, **options) as answer:
-                body = _read(answer, bytes_max)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise Unavailable(f"{self._address} does not answer: {error or type(error).__name__}") from None
-        if answer.is_success:
-            return body
-        raise _error_of(answer.status_code, body)
+            problem = msgspec.json.decode(answer.body, type=Problem)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            problem = None
+        if problem is None or problem.status != answer.status or answer.status < HTTPStatus.BAD_REQUEST:
+            kind = _MissingError if answer.status == HTTPStatus.NOT_FOUND else Unavailable
+            path = target.partition("?")[0][:200]
+            return kind(f"{self._address} answers {_status_text(answer.status)} to {path}{_why(answer.status)}")
+        branch = _SAID.get(problem.title, _BY_STATUS.get(problem.status, Unavailable))
+        hint = f"; {self.hint}" if self.hint and problem.status == HTTPStatus.UNAUTHORIZED else ""
+        return branch(f"{self._address} says: {problem.detail[:DETAIL_CHARS_MAX]}{hint}")
 
     def close(self) -> None:
         """Close its connections."""
-        self._client.close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -183,23 +272,13 @@ class RemoteLog:
         self.close()
 
 
-def _read(answer: httpx.Response, bytes_max: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    for part in answer.iter_bytes():
-        size += len(part)
-        if size > bytes_max:
-            raise Unavailable(f"an answer of more than {bytes_max} bytes to {answer.request.url}")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _error_of(status: int, body: bytes) -> LedgerError:
-    """The error that a problem is; where it is none of ours, by its status."""
+def _status_text(status: int) -> str:
     try:
-        problem = msgspec.json.decode(body, type=Problem)
-    except msgspec.DecodeError:
-        problem = Problem("", "", status, f"the service answered {status}")
-    by_status = {404: errors.NotFound, 409: errors.Conflict, 413: errors.TooLarge, 401: errors.Refused}
-    other = by_status.get(status, Unavailable if status >= 500 else errors.BadInput)
-    return _BRANCHES.get(problem.title, other)(problem.detail)
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _why(status: int) -> str:
+    redirects = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+    return ", and redirects are not followed" if redirects else ""

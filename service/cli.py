@@ -328,6 +328,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _code_of(arguments)
         except KeyboardInterrupt:
             code = INTERRUPTED
+        except MemoryError:
+            code = _fail("there is not enough memory for this", 3)
     if code != INTERRUPTED:
         return code
     return _fail("ended by SIGTERM", TERMINATED) if is_terminated() else _fail("interrupted", INTERRUPTED)

@@ -1,13 +1,51 @@
-"""A running service at the command line: the house's one HTTP client, with what only commands ask."""
+"""A running service at the command line: the house's one HTTP client, with what only commands ask.
+
+Settings of the client, from the environment alone: no file in a folder may say where a key goes.
+
+    DNA_DEADLINE_SECONDS    30    how long one call may take, with all its tries
+    MASTER_API_KEY                the key of a service
+    DNA_API_ORIGIN                the service that the key is for, such as https://ledger.example.org: it goes nowhere else
+"""
 
 import os
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
-from decision_dna.ledger.remote import RemoteLog
+from decision_dna.ledger.exchange import parse_address
+from decision_dna.ledger.remote import DEADLINE_SECONDS, RemoteLog
+from decision_dna.schemas.errors import Malformed, Refused
 from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX
 from decision_dna.schemas.views import LineageView
+
+DEADLINE = "DNA_DEADLINE_SECONDS"
+KEY = "MASTER_API_KEY"
+KEY_ORIGIN = "DNA_API_ORIGIN"
+DEADLINE_SECONDS_MAX = 86_400.0
+
+
+class ClientSettings(NamedTuple):
+    """What is in force: `key` is for the service at `key_origin` alone, and for none where that is empty."""
+
+    deadline_seconds: float
+    key: str
+    key_origin: str
+
+    def key_for(self, address: str) -> str:
+        """Return the key where the address is of the service that it is for, else nothing. Raises Malformed."""
+        return self.key if self.key_origin and parse_address(address).origin == self.key_origin else ""
+
+
+def read_client_settings(environment: Mapping[str, str]) -> ClientSettings:
+    """Return the client's settings. Raises Malformed."""
+    text, origin = environment.get(DEADLINE, ""), environment.get(KEY_ORIGIN, "")
+    try:
+        seconds = float(text) if text else DEADLINE_SECONDS
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= DEADLINE_SECONDS_MAX:
+        raise Malformed(f"{DEADLINE} is a number of seconds above 0, at most {DEADLINE_SECONDS_MAX:g}, not {text!r}")
+    return ClientSettings(seconds, environment.get(KEY, ""), parse_address(origin).origin if origin else "")
 
 
 class Service(RemoteLog):
@@ -15,26 +53,31 @@ class Service(RemoteLog):
 
     @classmethod
     def at(cls, address: str) -> Self:
-        """With the key that a service beyond this machine wants, from MASTER_API_KEY. Raises Malformed."""
-        return cls(address, key=os.environ.get("MASTER_API_KEY", ""))
+        """Return the client of an address, with the settings in force. Raises Malformed."""
+        settings = read_client_settings(os.environ)
+        service = cls(address, key=settings.key_for(address), deadline_seconds=settings.deadline_seconds)
+        if settings.key and not settings.key_for(address):
+            service.hint = f"{KEY} was not sent: {KEY_ORIGIN} does not name {parse_address(address).origin}"
+        return service
 
     def lineage(self, name: str, parameters: Mapping[str, str]) -> LineageView:
-        """Causes and effects of an event. Raises NotFound, Unavailable."""
+        """Return causes and effects of an event. Raises NotFound, Unavailable."""
         return self._ask(LineageView, f"/api/events/{quote(name, safe='')}/lineage", parameters)
 
     def event_evidence(self, name: str, *, payload: bool) -> bytes:
-        """As `evidence`, with or without the payload. Raises NotFound, Unavailable."""
+        """Return evidence of an event, with or without its payload. Raises NotFound, Unavailable."""
         path = f"/api/events/{quote(name, safe='')}/evidence"
-        return self._get(path, EVIDENCE_BYTES_MAX, {"payload": "true" if payload else "false"})
+        return self._private(path, EVIDENCE_BYTES_MAX, {"payload": "true" if payload else "false"})
 
     def run_evidence(self, stream: str, time_from: str, time_to: str) -> bytes:
-        """That a run of a stream is complete, or that there was none. Raises NotFound, Unavailable."""
+        """Return evidence that a run of a stream is complete, or that there was none. Raises NotFound, Unavailable."""
         path = f"/api/streams/{quote(stream, safe='/')}/evidence"
-        return self._get(path, EVIDENCE_BYTES_MAX, {"from": time_from, "to": time_to})
+        return self._private(path, EVIDENCE_BYTES_MAX, {"from": time_from, "to": time_to})
 
     def health(self) -> dict[str, Any]:
-        """Whether it is ready, and how process and disk are. Raises Unavailable."""
-        return {
-            **self._ask(dict[str, str], "/api/health/ready"),
-            **self._ask(dict[str, Any], "/api/health/metrics/system"),
-        }
+        """Return whether it is ready and, if its metrics may be read, how process and disk are. Raises Unavailable."""
+        ready: dict[str, Any] = {**self._ask(dict[str, str], "/api/health/ready")}
+        try:
+            return {**ready, **self._ask(dict[str, Any], "/api/health/metrics/system")}
+        except Refused as error:
+            return {**ready, "process": f"not shown: {error}"}

@@ -2,13 +2,14 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
 from decision_dna.ledger import audit
 from decision_dna.ledger.cheat import LIES
+from decision_dna.ledger.exchange import Answer, Connection, Deadline, parse_address
 from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.opening import create, open_ledger
 from decision_dna.ledger.plan import Draft
@@ -150,20 +151,20 @@ def test_a_lie_is_named_over_http_too(honest: Path, tmp_path: Path) -> None:
     assert (said.code, 4 in failed_steps(said)) == (1, True)
 
 
-class Bending(httpx.HTTPTransport):
+class Bending(Connection):
     """The real transport, but for one byte in each answer under a path; it stays a letter that base64 knows."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__()
+    def __init__(self, address: str, path: str) -> None:
+        super().__init__(parse_address(address))
         self.path = path
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        answer = super().handle_request(request)
-        if not request.url.path.startswith(self.path):
+    def exchange(self, method: str, target: str, deadline: Deadline, **options: Any) -> Answer:
+        answer = super().exchange(method, target, deadline, **options)
+        if not target.startswith(self.path):
             return answer
-        body = bytearray(answer.read())
+        body = bytearray(answer.body)
         body[40] = ord("B") if body[40] == ord("A") else ord("A")
-        return httpx.Response(answer.status_code, content=bytes(body))
+        return Answer(answer.status, bytes(body))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_whatever_a_service_bends_is_named(path: str, step: int | None, tmp_path
     with (
         open_ledger(ledger_at) as ledger,
         serving(ledger, Settings(port=0)) as address,
-        RemoteLog(address, transport=Bending(path)) as log,
+        RemoteLog(address, transport=Bending(address, path)) as log,
     ):
         report = audit.verify(RemoteSource(log), Vkey.parse(vkey_of(ledger_at)))
     named = {result.step for result in report.steps if result.status == "fail"}

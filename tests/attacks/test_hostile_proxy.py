@@ -1,0 +1,186 @@
+"""Whatever a server does, no command that takes an address says what is false, hangs, or takes more than its share of memory."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from decision_dna.ledger.opening import open_ledger
+from decision_dna.service.http.server import serving
+from decision_dna.service.settings import Settings
+from tests.attacks.faults import SHAPES, STATUS, TRANSPORT
+from tests.attacks.proxy import Asked, Fault, Proxy, answered, honest, proxied
+from tests.cli.calling import CODE, HANGS_SECONDS, Said, dna, done, new_ledger, submission, vkey_of, write_lines
+
+EVENTS = 300
+MEMORY_BYTES_MAX = 300 * 1024 * 1024
+
+
+class Scene(NamedTuple):
+    """A real service, its key, and a folder with a file of submissions."""
+
+    address: str
+    key: str
+    folder: Path
+
+    def command(self, name: str, address: str, out: Path) -> list[str]:
+        """The arguments of a command of the table below."""
+        words = {"{key}": self.key, "{file}": str(self.folder / "more.ndjson"), "{out}": str(out), "{address}": address}
+        return [words.get(word, word) for word in COMMANDS[name].split()]
+
+
+COMMANDS = {
+    "show": "show {address} 2",
+    "query": "query {address} --type x.* --limit 5",
+    "lineage": "lineage {address} 2",
+    "tail": "tail {address} --from-seq 290",
+    "status": "status {address}",
+    "append": "append {address} {file}",
+    "append with a key": "append {address} {file} --key {key}",
+    "prove": "prove {address} 2 -o {out}",
+    "prove a stream": "prove {address} --stream x/bot -o {out}",
+    "verify": "verify {address} --processes 1",
+    "verify with a key": "verify {address} --key {key}",
+    "verify from a place": "verify {address} --key {key} --from-seq 256",
+}
+"""Every command that takes an address."""
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("scene")
+    path = new_ledger(folder, 3)
+    many = [{"type": "x.seen", "source": "bot", "payload": {"n": number}} for number in range(EVENTS)]
+    done("append", path, write_lines(folder / "many.ndjson", *many))
+    done("heartbeat", path)
+    write_lines(folder / "more.ndjson", submission(1), submission(2))
+    with open_ledger(path) as ledger, serving(ledger, Settings(port=0)) as address:
+        yield Scene(address, vkey_of(path), folder)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deadline that tests can wait for."""
+    monkeypatch.setenv("DNA_DEADLINE_SECONDS", "0.5")
+
+
+def check_refused(said: Said, out: Path) -> None:
+    """Exit code 3, with one sentence that says why; nothing was printed or written."""
+    assert (said.code, said.out) == (3, ""), said
+    assert said.err.startswith("dna: ")
+    assert said.err.count("\n") == 1
+    assert len(said.err) < 2000
+    assert "Traceback" not in said.err
+    assert not out.exists()
+
+
+def cases(faults: dict[str, Fault], commands: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Each fault against one command, in turns, so that a short form meets all of both."""
+    return [(fault, commands[at % len(commands)]) for at, fault in enumerate(faults)]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_proxy_without_a_fault_changes_nothing(name: str, scene: Scene, tmp_path: Path) -> None:
+    """Every command works through the proxy as long as it is honest."""
+    with proxied(scene.address, honest) as proxy:
+        said = dna(*scene.command(name, proxy.address, tmp_path / "out"))
+    assert (said.code, said.err) == (0, ""), said
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(("fault", "name"), cases(TRANSPORT, tuple(COMMANDS)))
+def test_broken_http_ends_within_the_deadline(fault: str, name: str, scene: Scene, tmp_path: Path) -> None:
+    """What is no complete HTTP answer within the budget is exit code 3, with the reason."""
+    with proxied(scene.address, TRANSPORT[fault]) as proxy:
+        check_refused(dna(*scene.command(name, proxy.address, tmp_path / "out")), tmp_path / "out")
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(("fault", "name"), cases(STATUS | SHAPES, tuple(COMMANDS)))
+def test_other_answers_than_asked_for_say_nothing(fault: str, name: str, scene: Scene, tmp_path: Path) -> None:
+    """Another status, or another shape, is exit code 3, with the reason."""
+    with proxied(scene.address, (STATUS | SHAPES)[fault]) as proxy:
+        check_refused(dna(*scene.command(name, proxy.address, tmp_path / "out")), tmp_path / "out")
+
+
+def test_a_redirect_is_not_followed_and_takes_no_key_along(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is pointed elsewhere asks nobody there."""
+    monkeypatch.setenv("MASTER_API_KEY", "very-secret")
+
+    def elsewhere(proxy: Proxy, asked: Asked) -> Iterator[bytes]:
+        yield answered(b"", 302, f"location: {target.address}/api/events")
+
+    with proxied(scene.address, honest) as target, proxied(scene.address, elsewhere) as proxy:
+        monkeypatch.setenv("DNA_API_ORIGIN", proxy.address)
+        for name in COMMANDS:
+            said = dna(*scene.command(name, proxy.address, tmp_path / "out"))
+            assert (said.code, "302" in said.err) == (3, True), (name, said)
+        assert target.asked == []
+        assert {asked.headers.get("x-api-key") for asked in proxy.asked if asked.method == "POST"} == {"very-secret"}
+
+
+def test_a_key_that_is_for_another_service_is_not_sent(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MASTER_API_KEY is sent to no address but the one that DNA_API_ORIGIN names, whichever command asks."""
+    monkeypatch.setenv("MASTER_API_KEY", "very-secret")
+    for origin in ("", "https://ledger.example.org"):
+        monkeypatch.setenv("DNA_API_ORIGIN", origin)
+        with proxied(scene.address, honest) as proxy:
+            for name in COMMANDS:
+                assert dna(*scene.command(name, proxy.address, tmp_path / "out")).code == 0
+        assert "very-secret" not in str(proxy.asked)
+
+
+# --- in a process of its own, measured ---------------------------------------------------------------------------------
+
+
+def check_measured(arguments: list[str], deadline_seconds: float = 1.0) -> None:
+    """Exit code 3 in bounded memory. A command that hangs is ended, and fails the test."""
+    environment = {**os.environ, "DNA_DEADLINE_SECONDS": str(deadline_seconds)}
+    command = [sys.executable, "-c", MEASURED, *arguments]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, timeout=HANGS_SECONDS, input=""
+    )
+    *said, used = ran.stderr.splitlines()
+    assert (ran.returncode, ran.stdout) == (3, ""), ran
+    assert len(said) == 1, ran.stderr
+    assert int(used) * 1024 < MEMORY_BYTES_MAX, f"{used} KB"
+
+
+MEASURED = f"""
+import atexit, resource
+atexit.register(lambda: sys.stderr.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) + "\\n"))
+{CODE}
+""".replace("import atexit", "import sys, atexit", 1)
+
+FLOODS = [
+    ("stacked encodings", "status"),
+    ("endless chunks of one byte", "verify"),
+    ("an endless body", "query"),
+    ("many empty lists in an event", "show"),
+    ("many short texts", "lineage"),
+]
+
+
+@pytest.mark.parametrize(("fault", "name"), FLOODS)
+def test_a_flood_takes_bounded_memory(fault: str, name: str, scene: Scene, tmp_path: Path) -> None:
+    """The worst of them stay below 300 MB."""
+    with proxied(scene.address, (TRANSPORT | SHAPES)[fault]) as proxy:
+        check_measured(scene.command(name, proxy.address, tmp_path / "out"))
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("fault", [*TRANSPORT, *STATUS, *SHAPES])
+def test_every_command_against_every_fault(fault: str, name: str, scene: Scene, tmp_path: Path) -> None:
+    """Each in a process of its own: exit code 3, within its deadline and memory, and nothing written."""
+    with proxied(scene.address, (TRANSPORT | STATUS | SHAPES)[fault]) as proxy:
+        check_measured(scene.command(name, proxy.address, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
