@@ -10,20 +10,21 @@ import typer
 
 from decision_dna.anchors.transaction import anchor_memo
 from decision_dna.ledger.lock import Locked
-from decision_dna.ledger.notes import note_of
+from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.proving import Around, prove_event, prove_run
 from decision_dna.ledger.queries import EventFilter, find, heads_before
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.streams import list_leaves
 from decision_dna.schemas.claims import check_stream
-from decision_dna.schemas.errors import LedgerError, NotFound, Unavailable
+from decision_dna.schemas.errors import LedgerError, Malformed, NotFound, Unavailable
 from decision_dna.schemas.evidence import AnchorGiven
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_ns, time_text
+from decision_dna.service.commands.asked import Accepted, AskedEvent, AskedRun, accept
 from decision_dna.service.commands.outputs import PRIVATE, output
 from decision_dna.service.commands.places import View, fixed_view, is_address, written
 from decision_dna.service.commands.remote import Service
-from decision_dna.service.commands.terminal import Json, Place, parse_event, write, write_json
+from decision_dna.service.commands.terminal import Json, Place, parse_event, parse_vkey, write, write_json
 from decision_dna.service.commands.views import parse_time
 
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Where to write it.")]
@@ -52,6 +53,12 @@ def prove(
         bool,
         typer.Option("--anchored", help="An event under the first head after it that was anchored, with the anchor."),
     ] = False,
+    key: Annotated[
+        Vkey | None,
+        typer.Option(
+            "--key", metavar="VKEY", parser=parse_vkey, help="Check it against this key before it is written."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write evidence: of an event, of a complete run of a stream, or of its absence.
@@ -60,6 +67,9 @@ def prove(
     to the stream's head. In a folder, where there is none yet, one is appended, which nobody else must be writing for; a
     service writes its own. Without --to a run goes up to the newest heartbeat: of a folder to one that commits to all of
     the stream.
+
+    What a service answers is checked before it is written: that it holds, and that it is about what was asked. Whose log it
+    is only --key tells.
     """
     if (event is None) == (stream is None):
         raise typer.BadParameter("give an ID, or --stream")
@@ -70,17 +80,54 @@ def prove(
     if time_to is not None and (time_from or 0) > time_to:
         raise typer.BadParameter("--from lies after --to")
     with output(file, mode=PRIVATE) as out:
-        if stream is not None:
-            data, to_ns = _asked_run(place, stream, time_from or 0, time_to)
-        else:
-            data, to_ns = _of_event(place, event or "", payload=payload, anchored=anchored), None
-        out.write(data)
-    until = None if to_ns is None else time_text(to_ns)
+        made = _made(place, event, stream, (time_from or 0, time_to), payload=payload, anchored=anchored)
+        accepted = None
+        if is_address(place) or (key is not None and not anchored):
+            accepted = accept(made.data, made.asked, key)
+        out.write(made.data)
+    _say(file, made, accepted, json=json)
+
+
+class _Made(NamedTuple):
+    """Evidence, and what it was asked to be of."""
+
+    data: bytes
+    asked: AskedEvent | AskedRun
+
+
+def _made(
+    place: str,
+    event: str | None,
+    stream: str | None,
+    times: tuple[int, int | None],
+    *,
+    payload: bool,
+    anchored: bool,
+) -> _Made:
+    if stream is None:
+        data = _of_event(place, event or "", payload=payload, anchored=anchored)
+        return _Made(data, AskedEvent(event or "", payload))
+    data, to_ns = _asked_run(place, stream, *times)
+    return _Made(data, AskedRun(stream, times[0], to_ns))
+
+
+def _say(file: Path, made: _Made, accepted: Accepted | None, *, json: bool) -> None:
+    until = time_text(made.asked.to_ns) if isinstance(made.asked, AskedRun) else None
     if json:
-        write_json({"file": str(file), "bytes": len(data), "complete_to": until})
-    else:
-        complete = "" if until is None else f", complete up to {until}"
-        write(f"{file}: {len(data)} bytes{complete}; check it with: dna check {file} --key VKEY")
+        pinned = None if accepted is None else accepted.pinned
+        write_json({"file": str(file), "bytes": len(made.data), "complete_to": until, "pinned": pinned})
+        return
+    said = f"{file}: {len(made.data)} bytes"
+    if until is not None:
+        said += f", complete up to {until}"
+    if accepted is not None:
+        said += ", without its payload" if accepted.lacks_payload else ""
+        said += (
+            "; it holds under the key"
+            if accepted.pinned
+            else "; it holds, but nothing says whose log it is: give --key"
+        )
+    write(f"{said}; check it with: dna check {file} --key VKEY")
 
 
 def _of_event(place: str, event: str, *, payload: bool, anchored: bool) -> bytes:
@@ -114,7 +161,10 @@ def _ask(service: Service, stream: str, from_ns: int, to_ns: int | None) -> _Run
         beats = service.events({"type": HEARTBEAT, "order": "desc", "limit": "1"}).events
         if not beats:
             raise Unavailable("the service has recorded no heartbeat yet, which is what shows that a run is complete")
-        to_ns = time_ns(beats[0].recorded_at) - 1
+        try:
+            to_ns = time_ns(beats[0].recorded_at) - 1
+        except Malformed as error:
+            raise Unavailable(f"the service does not say when its newest heartbeat was recorded: {error}") from None
         if from_ns > to_ns:
             raise Unavailable(f"no heartbeat was recorded after {time_text(from_ns)} yet: try again later")
     try:

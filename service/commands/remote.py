@@ -67,12 +67,17 @@ class Service(RemoteLog):
     def event_evidence(self, name: str, *, payload: bool) -> bytes:
         """Return evidence of an event, with or without its payload. Raises NotFound, Unavailable."""
         path = f"/api/events/{quote(name, safe='')}/evidence"
-        return self._private(path, EVIDENCE_BYTES_MAX, {"payload": "true" if payload else "false"})
+        return self._evidence(path, {"payload": "true" if payload else "false"})
 
     def run_evidence(self, stream: str, time_from: str, time_to: str) -> bytes:
         """Return evidence that a run of a stream is complete, or that there was none. Raises NotFound, Unavailable."""
         path = f"/api/streams/{quote(stream, safe='/')}/evidence"
-        return self._private(path, EVIDENCE_BYTES_MAX, {"from": time_from, "to": time_to})
+        return self._evidence(path, {"from": time_from, "to": time_to})
+
+    def _evidence(self, path: str, parameters: Mapping[str, str]) -> bytes:
+        data = self._private(path, EVIDENCE_BYTES_MAX, parameters)
+        self._check_values(data)
+        return data
 
     def health(self) -> dict[str, Any]:
         """Return whether it is ready and, if its metrics may be read, how process and disk are. Raises Unavailable."""

@@ -5,7 +5,7 @@ Every command that takes an address must end with exit code 3 and the reason, wi
 """
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import repeat
 
@@ -41,6 +41,37 @@ def drip(begin: bytes, then: bytes) -> Fault:
         yield begin
         while proxy.pause():
             yield then
+
+    return fault
+
+
+def changed(path: str, change: Callable[[bytes], bytes]) -> Fault:
+    """The real answers, but for those under a path."""
+
+    def fault(proxy: Proxy, asked: Asked) -> Iterator[bytes]:
+        good = proxy.fetch(asked)
+        body = change(good.body) if asked.target.startswith(path) and good.status < 300 else good.body
+        yield answered(body, good.status)
+
+    return fault
+
+
+def replaced(path: str, target: str) -> Fault:
+    """The real answers, but for one path, which is answered as another one."""
+
+    def fault(proxy: Proxy, asked: Asked) -> Iterator[bytes]:
+        good = proxy.fetch(asked._replace(target=target) if asked.target.startswith(path) else asked)
+        yield answered(good.body, good.status)
+
+    return fault
+
+
+def elsewhere(upstream: str, path: str = "/") -> Fault:
+    """Another service's answers, under a path."""
+
+    def fault(proxy: Proxy, asked: Asked) -> Iterator[bytes]:
+        good = proxy.fetch(asked, upstream if asked.target.startswith(path) else "")
+        yield answered(good.body, good.status)
 
     return fault
 

@@ -12,7 +12,7 @@ import pytest
 from decision_dna.ledger.opening import open_ledger
 from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Settings
-from tests.attacks.faults import SHAPES, STATUS, TRANSPORT
+from tests.attacks.faults import SHAPES, STATUS, TRANSPORT, changed, elsewhere, replaced
 from tests.attacks.proxy import Asked, Fault, Proxy, answered, honest, proxied
 from tests.cli.calling import CODE, HANGS_SECONDS, Said, dna, done, new_ledger, submission, vkey_of, write_lines
 
@@ -60,6 +60,15 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     write_lines(folder / "more.ndjson", submission(1), submission(2))
     with open_ledger(path) as ledger, serving(ledger, Settings(port=0)) as address:
         yield Scene(address, vkey_of(path), folder)
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The service of another log of the same origin, with other keys."""
+    path = new_ledger(tmp_path_factory.mktemp("strangers"), 5)
+    done("heartbeat", path)
+    with open_ledger(path) as ledger, serving(ledger, Settings(port=0)) as address:
+        yield address
 
 
 @pytest.fixture
@@ -136,6 +145,78 @@ def test_a_key_that_is_for_another_service_is_not_sent(
             for name in COMMANDS:
                 assert dna(*scene.command(name, proxy.address, tmp_path / "out")).code == 0
         assert "very-secret" not in str(proxy.asked)
+
+
+# --- evidence ----------------------------------------------------------------------------------------------------------
+
+
+def bent(data: bytes) -> bytes:
+    """Evidence with another byte in the middle of an entry, still base64."""
+    at = data.index(b'"role":"event","entry":"') + 200
+    return data[:at] + (b"B" if data[at : at + 1] == b"A" else b"A") + data[at + 1 :]
+
+
+EVENT, RUN = "/api/events/2/evidence", "/api/streams/x/bot/evidence"
+WRONG_EVIDENCE: dict[str, tuple[str, Fault, int]] = {
+    "of another event": ("prove {address} 2 -o {out}", replaced(EVENT, "/api/events/3/evidence"), 3),
+    "with a payload that was to be left out": (
+        "prove {address} 2 --no-payload -o {out}",
+        replaced(EVENT, "/api/events/2/evidence?payload=true"),
+        3,
+    ),
+    "with an entry that was changed": ("prove {address} 2 -o {out}", changed(EVENT, bent), 1),
+    "cut in the middle": ("prove {address} 2 -o {out}", changed(EVENT, lambda data: data[: len(data) // 2]), 3),
+    "of a run instead of an event": (
+        "prove {address} 2 -o {out}",
+        replaced(EVENT, "/api/streams/x/bot/evidence?from=1970-01-01T00:00:00Z&to=2001-01-01T00:00:00Z"),
+        3,
+    ),
+    "of another time": (
+        "prove {address} --stream x/bot -o {out}",
+        replaced(RUN, "/api/streams/x/bot/evidence?from=1970-01-01T00:00:00Z&to=2001-01-01T00:00:00Z"),
+        3,
+    ),
+    "of another stream": (
+        "prove {address} --stream x/bot --to 978307200000000000 -o {out}",
+        replaced(RUN, "/api/streams/x/nobody/evidence?from=1970-01-01T00:00:00Z&to=2001-01-01T00:00:00Z"),
+        3,
+    ),
+    "after a heartbeat without a time": (
+        "prove {address} --stream x/bot -o {out}",
+        changed("/api/events", lambda data: data.replace(b'"recorded_at":"2', b'"recorded_at":"x')),
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_EVIDENCE)
+def test_prove_writes_no_evidence_that_was_not_asked_for(what: str, scene: Scene, tmp_path: Path) -> None:
+    """Evidence that does not hold, or is of something else, is refused before a word is printed or a file is written."""
+    command, fault, code = WRONG_EVIDENCE[what]
+    words = {"{out}": str(tmp_path / "out")}
+    with proxied(scene.address, fault) as proxy:
+        words["{address}"] = proxy.address
+        said = dna(*[words.get(word, word) for word in command.split()])
+    assert (said.code, said.out) == (code, ""), said
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_prove_says_whose_log_it_is_only_with_a_key(scene: Scene, strangers: str, tmp_path: Path) -> None:
+    """Another log's evidence holds in itself: without a key that is said, with one it is refused."""
+    with proxied(scene.address, elsewhere(strangers)) as proxy:
+        command = ["prove", proxy.address, 2, "-o", tmp_path / "out"]
+        said = dna(*command, "--key", scene.key)
+        assert (said.code, said.out, [*tmp_path.iterdir()]) == (1, "", [])
+        assert "nothing says whose log it is: give --key" in done(*command).out
+        assert done(*command, "--json").json["pinned"] is False
+    said = done("prove", scene.address, 2, "-o", tmp_path / "out", "--key", scene.key)
+    assert "it holds under the key" in said.out
+
+
+def test_prove_says_where_a_payload_is_missing(scene: Scene, tmp_path: Path) -> None:
+    """Evidence without the payload that was asked for is good, and its lack is said."""
+    with proxied(scene.address, replaced(EVENT, "/api/events/2/evidence?payload=false")) as proxy:
+        assert "without its payload" in done("prove", proxy.address, 2, "-o", tmp_path / "out").out
 
 
 # --- in a process of its own, measured ---------------------------------------------------------------------------------
