@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from decision_dna.ledger.entrance import Entrance
+from decision_dna.ledger.freshness import LastAnchor, Newest, last_anchor
 from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.sources import Source
 from decision_dna.ledger.verification import (
@@ -28,9 +29,8 @@ from decision_dna.ledger.verification import (
 )
 from decision_dna.schemas import codec
 from decision_dna.schemas.anchoring import CONFIRMED, AnchorConfirmed
-from decision_dna.schemas.claims import AHEAD_NS_MAX, decode_claim, decode_entry
+from decision_dna.schemas.claims import decode_claim, decode_entry
 from decision_dna.schemas.errors import LedgerError, ProofRejected
-from decision_dna.schemas.ledgering import Policy
 from decision_dna.schemas.payloads import kind_of
 from decision_dna.schemas.texts import id_text
 
@@ -55,17 +55,6 @@ class StepResult(msgspec.Struct, frozen=True):
     status: str
     found: int
     text: str
-
-
-class LastAnchor(msgspec.Struct, frozen=True):
-    """How long a log has gone on without an anchor: since a time (ns) and a size, up to `entries` entries; and what policy
-    promises. Size 0: there was none yet, and `since` is when the log began."""
-
-    since: int
-    size: int
-    entries: int
-    seconds_max: int
-    events_max: int
 
 
 class Report(msgspec.Struct):
@@ -96,6 +85,12 @@ class Report(msgspec.Struct):
     def holds(self) -> bool:
         """Whether no step failed."""
         return all(step.status != "fail" for step in self.steps)
+
+    @property
+    def newest(self) -> Newest:
+        """What its freshness is judged by."""
+        began_at = self.recorded[0] if self.from_seq == 0 else None
+        return Newest(began_at, self.recorded[1], self.heartbeat_at, self.heartbeat_seconds_max, self.last_anchor)
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -397,45 +392,3 @@ def _verdicts(report: Report, joint: Joint, pin: Pin) -> dict[str, str]:
         "completeness": over(Step.STREAMS) if joint.heartbeats else "inconclusive: no heartbeat",
         "anchoring": status[Step.ANCHORS],
     }
-
-
-def last_anchor(newest: AnchorConfirmed | None, recorded_at: int, entries: int, policy: Policy) -> LastAnchor:
-    """Of the newest anchor and the time (ns) of the entry that reports it; None: of none, and the time of entry 0.
-
-    An anchor's block time is its sender's word: one that lies after its own entry counts from that entry.
-    """
-    since = recorded_at if newest is None else min(newest.block_time * 10**9, recorded_at)
-    size = 0 if newest is None else newest.size
-    return LastAnchor(since, size, entries, policy.anchor_seconds_max, policy.anchor_events_max)
-
-
-def freshness(
-    joint_heartbeat_at: int | None, heartbeat_seconds_max: int, now: int, anchor: LastAnchor | None = None
-) -> str:
-    """Whether the newest heartbeat and the newest anchor are as recent as policy promises, by the verifier's own clock.
-
-    `anchor` None: anchors were not looked at, and nothing is said of them.
-    """
-    late = [] if joint_heartbeat_at is None else _late_heartbeat(joint_heartbeat_at, heartbeat_seconds_max, now)
-    late += [] if anchor is None else _late_anchor(anchor, now)
-    if late:
-        return f"fail: {'; '.join(late)}"
-    return "inconclusive: no heartbeat" if joint_heartbeat_at is None else "pass"
-
-
-def _late_heartbeat(heartbeat_at: int, seconds_max: int, now: int) -> list[str]:
-    if heartbeat_at > now + AHEAD_NS_MAX:
-        return ["the newest heartbeat lies in the future of this clock"]
-    late = (now - heartbeat_at) / 1e9 - seconds_max
-    return [f"the newest heartbeat is {late:.0f} s past the {seconds_max} s that policy promises"] if late > 0 else []
-
-
-def _late_anchor(anchor: LastAnchor, now: int) -> list[str]:
-    what = "the newest anchor" if anchor.size else "the log's beginning, and no anchor yet,"
-    if anchor.since > now + AHEAD_NS_MAX:
-        return [f"{what} lies in the future of this clock"]
-    late, past = (now - anchor.since) / 1e9 - anchor.seconds_max, anchor.entries - anchor.size
-    said = [f"{what} is {late:.0f} s past the {anchor.seconds_max} s that policy promises"] if late > 0 else []
-    if past > anchor.events_max:
-        said.append(f"{past} entries are not anchored, policy promises at most {anchor.events_max}")
-    return said

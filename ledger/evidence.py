@@ -8,6 +8,7 @@ import msgspec
 
 from decision_dna.ledger import hashing, merkle, streams
 from decision_dna.ledger.authority import Authority, authority_after, decode_ledger_payload, signature_job
+from decision_dna.ledger.freshness import ahead_of
 from decision_dna.ledger.notes import Checkpoint, Vkey, decode_base64, open_checkpoint, open_head
 from decision_dna.ledger.signatures import is_signed
 from decision_dna.ledger.tlogproof import TlogProof, parse_proof
@@ -68,6 +69,12 @@ class EvidenceReport(msgspec.Struct):
     def holds(self) -> bool:
         """Whether everything that was checked holds."""
         return bool(self.kind) and not self.findings
+
+    def freshness(self, now: int) -> str:
+        """`pass`, or `fail: ` where an entry lies in the future of the verifier's clock (ns)."""
+        last = max((shown.entry.recorded_at for shown in self.shown), default=0)
+        ahead = ahead_of(last, now)
+        return f"fail: the newest entry that it shows was recorded {ahead}" if ahead else "pass"
 
 
 def check_evidence(data: bytes, vkey: Vkey) -> EvidenceReport:

@@ -19,9 +19,10 @@ import uvloop
 from decision_dna.engine.projections import DETECTIONS, ProjectionFollower, commit_state
 from decision_dna.engine.scenarios import write_blocks
 from decision_dna.engine.watch import blocks_from, follow
-from decision_dna.ledger.audit import Report, freshness
+from decision_dna.ledger.audit import Report
 from decision_dna.ledger.audit import verify as verify_source
 from decision_dna.ledger.followers import Stretch
+from decision_dna.ledger.freshness import freshness
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import Batch
@@ -175,10 +176,7 @@ class _Job:
     def _verify(self) -> Report:
         source = StoreSource(self._ledger.store, self._ledger.reader.head())
         report = verify_source(source, self._ledger.vkey, note_types=NOTE_TYPES, checks=checks_of(source))
-        now = self._ledger.clock.now_ns()
-        report.verdicts["freshness"] = freshness(
-            report.heartbeat_at, report.heartbeat_seconds_max, now, report.last_anchor
-        )
+        report.verdicts["freshness"] = freshness(report.newest, self._ledger.clock.now_ns())
         return report
 
     def _follow(self) -> None:

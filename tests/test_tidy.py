@@ -47,7 +47,10 @@ ONLY_IMPORTER = {
 
 PURE = (
     "schemas/*.py",
-    *(f"ledger/{name}.py" for name in ("hashing", "merkle", "notes", "plan", "verification", "streams", "authority")),
+    *(
+        f"ledger/{name}.py"
+        for name in ("hashing", "merkle", "notes", "plan", "verification", "streams", "authority", "freshness")
+    ),
     "ledger/evidence.py",
     "engine/detection/*.py",
     *(f"anchors/{name}.py" for name in ("memo", "transaction", "verify", "beside")),

@@ -1,5 +1,6 @@
 """`dna check`: evidence from its bytes and a pinned key alone. No ledger, server or chain is loaded for it."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,9 @@ from decision_dna.service.commands.terminal import Json, Key, write, write_facts
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="Evidence of `dna prove`.")],
     key: Key,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="1 if an entry lies more than 60 s in the future of this clock.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Check evidence against a pinned key, offline.
@@ -28,12 +32,13 @@ def check(
     with file.open("rb") as opened:
         report = check_evidence(opened.read(EVIDENCE_BYTES_MAX + 1), key)
     check_anchor_beside(report)
-    view = report_view(report)
+    fresh = report.freshness(time.time_ns())
+    view = {**report_view(report), "freshness": fresh}
     if json:
         write_json(view)
     else:
         _write_report(report, view)
-    return 0 if report.holds else 1
+    return 1 if not report.holds or (strict and fresh != "pass") else 0
 
 
 def report_view(report: EvidenceReport) -> dict[str, object]:
@@ -105,3 +110,5 @@ def _write_report(report: EvidenceReport, view: dict[str, object]) -> None:
         write_facts([(beat["role"], f"seq {beat['seq']}, recorded {beat['recorded_at']}") for beat in heartbeats])
     for relied in report.relies_on:
         write(f"relies on {relied}")
+    if view["freshness"] != "pass":
+        write(f"freshness: {view['freshness']}")

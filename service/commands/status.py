@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from decision_dna.ledger.audit import freshness, last_anchor
+from decision_dna.ledger.freshness import Newest, freshness, last_anchor
 from decision_dna.ledger.notes import note_of
 from decision_dna.ledger.queries import EventFilter, find, stream_heads
 from decision_dna.schemas.errors import ProofRejected, Unavailable
@@ -44,16 +44,18 @@ def _facts(log: View, now: int) -> dict[str, Any]:
     beat_at = None if beat is None else reader.event(beat).entry.recorded_at
     anchored_by, anchor = next(anchors_of(reader, log.indexes), (0, None))
     last = last_anchor(anchor, reader.event(anchored_by).entry.recorded_at, log.head.size, policy)
+    began_at, recorded_at = (reader.event(seq).entry.recorded_at for seq in (0, log.head.size - 1))
+    newest = Newest(began_at, recorded_at, beat_at, policy.heartbeat_seconds_max, last)
     return {
         "origin": log.head.origin,
         "size": log.head.size,
         "root": log.head.root.hex(),
         "heads": len(reader.heads()),
         "streams": len(stream_heads(reader, log.store)),
-        "last_recorded_at": time_text(reader.event(log.head.size - 1).entry.recorded_at),
+        "last_recorded_at": time_text(recorded_at),
         "heartbeat_at": None if beat_at is None else time_text(beat_at),
         "heartbeat_seconds_max": policy.heartbeat_seconds_max,
-        "freshness": freshness(beat_at, policy.heartbeat_seconds_max, now, last),
+        "freshness": freshness(newest, now),
         "anchored_at": None if anchor is None else time_text(last.since),
         "anchored_size": None if anchor is None else anchor.size,
         "anchor_seconds_max": policy.anchor_seconds_max,

@@ -10,11 +10,12 @@ from typing import Annotated
 import msgspec
 import typer
 
-from decision_dna.ledger.audit import Check, Extra, Progress, Report, freshness
+from decision_dna.ledger.audit import Check, Extra, Progress, Report
 from decision_dna.ledger.audit import verify as verify_source
 from decision_dna.ledger.entrance import enter
 from decision_dna.ledger.exports import ExportSource, verify_export
 from decision_dna.ledger.folder import verify_folder
+from decision_dna.ledger.freshness import freshness
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.merkle import TILE_WIDTH
 from decision_dna.ledger.notes import Vkey, note_of
@@ -43,7 +44,7 @@ def verify(
         bool,
         typer.Option(
             "--strict",
-            help="3 where authenticity is not pinned, or nothing ties what is left out; 1 where the log is not fresh.",
+            help="1 if the log is not fresh; 3 if that, whose log it is, or what was left out, cannot be told.",
         ),
     ] = False,
     head: Annotated[
@@ -94,9 +95,7 @@ def verify(
             report = _verified(Asked(place, key, earlier, from_seq, bar), processes)
         if kept := kept_head is not None and report.holds and report.pinned and report.tied:
             kept_head.write(report.checkpoint.encode())
-    report.verdicts["freshness"] = freshness(
-        report.heartbeat_at, report.heartbeat_seconds_max, time.time_ns(), report.last_anchor
-    )
+    report.verdicts["freshness"] = freshness(report.newest, time.time_ns())
     code = code_of(report, strict=strict)
     if json:
         write_json({"holds": report.holds, "kept": kept, **_fields(report)})
@@ -116,10 +115,12 @@ def _kept(path: Path) -> bytes:
 
 
 def code_of(report: Report, *, strict: bool) -> int:
-    """0 it holds, 1 it does not, 3 nobody can tell whose it is, or what came before the place that it was verified from."""
-    if not report.holds or (strict and report.verdicts["freshness"].startswith("fail")):
+    """Return 0 if it holds and 1 if it does not. Strictly also 1 if it is not fresh, and 3 if that cannot be told, or whose it is,
+    or what came before the place that it was verified from."""
+    fresh = report.verdicts["freshness"]
+    if not report.holds or (strict and fresh.startswith("fail")):
         return 1
-    return 3 if strict and not (report.pinned and report.tied) else 0
+    return 3 if strict and not (report.pinned and report.tied and fresh == "pass") else 0
 
 
 def _say(report: Report, keep: Path | None, code: int, *, kept: bool) -> None:
@@ -132,11 +133,14 @@ def _say(report: Report, keep: Path | None, code: int, *, kept: bool) -> None:
 
 def _why_not(report: Report) -> str:
     """Why a log that holds is not enough for --strict."""
-    if report.verdicts["freshness"].startswith("fail"):
-        return f"the log is not fresh: {report.verdicts['freshness'].removeprefix('fail: ')}"
+    fresh = report.verdicts["freshness"]
+    if fresh.startswith("fail"):
+        return f"the log is not fresh: {fresh.removeprefix('fail: ')}"
     if not report.pinned:
         return "nothing says whose log it is: give --key"
-    return f"nothing ties what came before seq {report.from_seq}: give --head with a head of at least that size"
+    if not report.tied:
+        return f"nothing ties what came before seq {report.from_seq}: give --head with a head of at least that size"
+    return f"whether the log is fresh cannot be told: {fresh.removeprefix('inconclusive: ')}"
 
 
 class Asked(msgspec.Struct, frozen=True):

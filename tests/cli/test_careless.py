@@ -149,6 +149,7 @@ def test_strict_says_in_its_last_line_why_a_log_that_holds_is_not_enough(tmp_pat
         "--strict: exit code 1, for the log is not fresh: 601 entries are not anchored, policy promises at most 2",
     )
     done("anchor", "once", path)
+    done("heartbeat", path)
     unpinned = dna("verify", path, "--strict")
     assert (unpinned.code, unpinned.out.splitlines()[-1]) == (
         3,

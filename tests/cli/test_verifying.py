@@ -61,6 +61,9 @@ def test_strict_tells_three_from_one_from_zero(tmp_path: Path) -> None:
     assert dna("verify", path, "--strict").code == 3
     done("heartbeat", path)
     assert dna("verify", path, "--strict").code == 3
+    assert dna("verify", path, "--strict", "--key", vkey_of(path)).code == 3
+    done("anchor", "once", path)
+    assert dna("verify", path, "--strict").code == 3
     assert dna("verify", path, "--strict", "--key", vkey_of(path)).code == 0
 
 

@@ -79,7 +79,7 @@ def test_from_a_place_on_it_holds_and_what_is_left_open_is_said(honest: Path, tm
     )
     assert said.json["verdicts"]["integrity"] == said.json["verdicts"]["completeness"] == f"pass from seq {PLACE} on"
     assert f"they are the entries under your head of size {size}" in " ".join(said.json["unverified"])
-    assert "anchor" not in said.json["verdicts"]["freshness"]
+    assert "newest anchor" not in said.json["verdicts"]["freshness"]
     assert said.json["unverified"][0].startswith(f"entries 0 to {PLACE - 1} were not verified")
 
 
@@ -105,6 +105,7 @@ def test_nothing_ties_it_without_a_head_that_reaches_so_far(tmp_path: Path) -> N
     short = kept(path, tmp_path, 300)
     done("append", path, write_lines(tmp_path / "e.ndjson", *events[300:]))
     done("heartbeat", path)
+    done("anchor", "once", path)
     whole = kept(path, tmp_path, 901)
     place = ("--from-seq", PLACE, "--key", vkey_of(path), "--strict", "--json")
     alone = dna("verify", path, *place)
