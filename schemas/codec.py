@@ -42,7 +42,11 @@ def decode_as(decoder: "msgspec.msgpack.Decoder[T]", data: bytes) -> T:
         value = decoder.decode(data)
     except NOT_DECODED as error:
         raise Malformed(f"not MessagePack of the expected shape: {error}") from None
-    if encode(value) != data:
+    try:
+        again = encode(value)
+    except TypeError as error:  # a key that is not text
+        raise Malformed(f"not a canonical value: {error}") from None
+    if again != data:
         raise Malformed("not in the one encoding: encoding it again gives other bytes")
     return value
 

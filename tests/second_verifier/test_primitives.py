@@ -346,6 +346,14 @@ def test_codec_counts_depth_as_the_second_verifier_does(around: bytes, inner: by
         assert accepts(codec.decode, data) == accepts(sv.unpack, data)
 
 
+@pytest.mark.parametrize("key", [b"\x01", b"\xc4\x01a", b"\xc0", b"\xc3", b"\x90", b"\xcb" + bytes(8)])
+def test_codec_rejects_keys_that_are_not_text(key: bytes) -> None:
+    """As the second verifier does: no other error comes out, however deep the map lies."""
+    for data in (b"\x81" + key + b"\x01", b"\x91\x81\xa1a\x81" + key + b"\xc0"):
+        assert not accepts(codec.decode, data)
+        assert not accepts(sv.unpack, data)
+
+
 @pytest.mark.parametrize(
     ("check", "value", "holds"),
     [
