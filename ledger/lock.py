@@ -4,7 +4,8 @@
     lock.read()                        Locked(origin="example.org/log", size=0, root=…, note="")
     lock.advance(before, after)        one transaction, durable when it returns; HeadMoved if other than `before` stands
 
-The file is SQLite: one table `head` with one row, in WAL mode with `synchronous=FULL`. It is small enough to lie on
+The file is SQLite: a table `head` with one row, and a table `home` with a row for each home that the lock was adopted
+in (`ledger.home`; decision 27), the newest last; in WAL mode with `synchronous=FULL`. It is small enough to lie on
 another volume and outside of backups: that is how a restored, truncated or cloned store is noticed. Beside it lie
 SQLite's `-wal` and `-shm` and an empty file `.held`, on which the one writer holds an advisory lock of the operating
 system. (Not on the SQLite file: closing a second descriptor of it would drop SQLite's own locks.)
@@ -25,6 +26,7 @@ from typing import Protocol, Self
 
 import msgspec
 
+from decision_dna.ledger.home import Home, home_of
 from decision_dna.schemas.errors import CannotOpen, Conflict, HeadMoved, StoreFailed, Unavailable
 
 # The WAL is overwritten from its start after so many pages of 1 KiB, one or two a commit: small enough to be read at
@@ -33,6 +35,11 @@ WAL_PAGES_MAX = 256
 BUSY_SECONDS_MAX = 10.0
 
 _CREATE = "CREATE TABLE head (origin TEXT NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL, note TEXT NOT NULL)"
+_CREATE_HOME = """CREATE TABLE IF NOT EXISTS home
+    (machine TEXT NOT NULL, inode TEXT NOT NULL, born INTEGER NOT NULL, size INTEGER NOT NULL)"""
+_READ_HOMES = "SELECT machine, inode, born, size FROM home ORDER BY rowid"
+_HAS_HOMES = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'home'"
+_ADOPT = "INSERT INTO home VALUES (?, ?, ?, ?)"
 _READ = "SELECT origin, size, root, note FROM head LIMIT 2"
 _ADVANCE = """UPDATE head SET origin = ?, size = ?, root = ?, note = ?
     WHERE origin = ? AND size = ? AND root = ? AND note = ?"""
@@ -45,6 +52,13 @@ class Locked(msgspec.Struct, frozen=True):
     size: int
     root: bytes
     note: str
+
+
+class Adoption(msgspec.Struct, frozen=True):
+    """A home that the lock was given, and the size of the head at that time."""
+
+    home: Home
+    size: int
 
 
 class HeadLock(Protocol):
@@ -80,8 +94,8 @@ class Lock:
         self._mutex = threading.Lock()
 
     @classmethod
-    def create(cls, path: str, origin: str, size: int, root: bytes, note: str) -> Self:
-        """A new lock, of mode 0600, that appears whole or not at all; and its writer.
+    def create(cls, path: str, origin: str, size: int, root: bytes, note: str, *, machine: str | None = None) -> Self:
+        """A new lock, of mode 0600, that appears whole or not at all; and its writer. Its home is here.
 
         Raises Conflict where the file exists, CannotOpen `in-use` or `lock-unwritable`, StoreFailed.
         """
@@ -90,7 +104,7 @@ class Lock:
         try:
             _check_absent(place)
             with _store_failed("the lock could not be created"):
-                _make(place, Locked(origin, size, root, note))
+                _make(place, Locked(origin, size, root, note), machine)
                 lock._connection = _connected(place)
             lock._settle()
         except BaseException:
@@ -99,10 +113,11 @@ class Lock:
         return lock
 
     @classmethod
-    def open(cls, path: str, *, read_only: bool = False) -> Self:
-        """The lock's writer, or a reader beside it.
+    def open(cls, path: str, *, read_only: bool = False, adopt: bool = False, machine: str | None = None) -> Self:
+        """The lock's writer, or a reader beside it. With `adopt`, a lock whose home is elsewhere is given this one.
 
-        Raises CannotOpen: `lock-missing`, `lock-corrupt`, and for the writer `in-use`, `lock-unwritable`.
+        `machine` replaces this machine's identity. Raises CannotOpen: `lock-missing`, `lock-corrupt`, and for the writer
+        `in-use`, `lock-unwritable`, `other-home`.
         """
         place = Path(path)
         if not place.is_file():
@@ -112,6 +127,11 @@ class Lock:
             lock._connection = None if read_only else _connected(place)
             lock._check_whole()
             lock._settle()
+            if not read_only:
+                lock._settle_home(home_of(place, machine), adopt=adopt)
+        except CannotOpen:
+            lock.close()
+            raise
         except (sqlite3.Error, OSError, StoreFailed) as error:
             lock.close()
             raise CannotOpen("lock-corrupt", f"the lock at {path} cannot be read: {error}") from error
@@ -125,6 +145,18 @@ class Lock:
                 return _row(self._connection)
             with closing(_connected_beside(self._path)) as connection:
                 return _row(connection)
+
+    def homes(self) -> list[Adoption]:
+        """The homes that the lock was given, the present one last; empty for a lock that was made before homes were kept.
+
+        Raises StoreFailed, Unavailable.
+        """
+        with self._mutex, _store_failed("the lock could not be read"):
+            self._check_open()
+            if self._connection:
+                return _homes(self._connection)
+            with closing(_connected_beside(self._path)) as connection:
+                return _homes(connection)
 
     def advance(self, expected: Locked, new: Locked) -> None:
         """Put `new` in the place of `expected`: durable when it returns. Raises as `HeadLock.advance` says."""
@@ -162,11 +194,43 @@ class Lock:
             with _store_failed("the folder of the lock could not be synced"):
                 _sync(self._path.parent)
 
+    def _settle_home(self, here: Home, *, adopt: bool) -> None:
+        """Give the lock this home if it has none, or less is known of it, or with `adopt`. Raises CannotOpen `other-home`."""
+        homes = self.homes()
+        differs = homes[-1].home.differs_from(here) if homes else ""
+        if differs and not adopt:
+            raise CannotOpen("other-home", f"{_ELSEWHERE[differs].format(self._path)} {_IF_THE_ONLY_ONE}")
+        if not homes or differs or here.knows_more_than(homes[-1].home):
+            size = self.read().size
+            try:
+                with self._mutex:
+                    self._record(here, size)
+            except sqlite3.Error as error:
+                raise CannotOpen("lock-unwritable", f"the lock at {self._path} cannot be adopted: {error}") from error
+
+    def _record(self, here: Home, size: int) -> None:
+        """In one transaction, since an older lock has no table for it."""
+        if self._connection is not None:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(_CREATE_HOME)
+            self._connection.execute(_ADOPT, (here.machine, here.inode, here.born, size))
+            self._connection.execute("COMMIT")
+
     def _check_whole(self) -> None:
         with self._mutex, closing(_connected_beside(self._path)) as connection:
             found = connection.execute("PRAGMA integrity_check").fetchone()[0]
         if found != "ok":
             raise StoreFailed(f"integrity check: {found}")
+
+
+_ELSEWHERE = {
+    "machine": "the lock {} was last used on another machine: this is a copy, or its disk was moved.",
+    "file": "the lock {} is not the file that its last writer used: the ledger was copied, or the lock was restored.",
+}
+_IF_THE_ONLY_ONE = (
+    "Two copies that are both written to fork the log. If no other copy will be written to again, "
+    "and this one has all that was acknowledged, give --adopt once"
+)
 
 
 # --- the file ------------------------------------------------------------------------------------------------------
@@ -191,7 +255,7 @@ def _check_absent(place: Path) -> None:
         raise Conflict(f"{place} exists already")
 
 
-def _make(place: Path, head: Locked) -> None:
+def _make(place: Path, head: Locked, machine: str | None) -> None:
     """Build the file under another name, synced, and give it its own: a death in between leaves no half of a lock."""
     unborn = Path(f"{place}.new")
     unborn.unlink(missing_ok=True)
@@ -201,6 +265,9 @@ def _make(place: Path, head: Locked) -> None:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(_CREATE)
         connection.execute("INSERT INTO head VALUES (?, ?, ?, ?)", _values(head))
+        home = home_of(unborn, machine)  # renamed, it stays the same file
+        connection.execute(_CREATE_HOME)
+        connection.execute(_ADOPT, (home.machine, home.inode, home.born, head.size))
         connection.execute("PRAGMA journal_mode = WAL")
     unborn.rename(place)
     _sync(place.parent)
@@ -243,6 +310,19 @@ def _row(connection: sqlite3.Connection) -> Locked:
         case (str(origin), int(size), bytes(root), str(note)) if size >= 0 and len(root) == 32:
             return Locked(origin, size, root, note)
     raise StoreFailed("the lock does not hold a head")
+
+
+def _homes(connection: sqlite3.Connection) -> list[Adoption]:
+    if connection.execute(_HAS_HOMES).fetchone()[0] == 0:
+        return []
+    return [_adoption(row) for row in connection.execute(_READ_HOMES)]
+
+
+def _adoption(row: tuple[object, ...]) -> Adoption:
+    match row:
+        case (str(machine), str(inode), int(born), int(size)):
+            return Adoption(Home(machine, inode, born), size)
+    raise StoreFailed("the lock does not hold a home")
 
 
 def _values(head: Locked) -> tuple[str, int, bytes, str]:

@@ -129,8 +129,10 @@ def write_genesis(
     return sign_head(keys, authority, 1, root)
 
 
-def open_ledger(path: Path, *, clock: Clock | None = None, lock_path: Path | None = None) -> Ledger:
-    """Open for writing. Raises CannotOpen with the reason of the refusal."""
+def open_ledger(
+    path: Path, *, clock: Clock | None = None, lock_path: Path | None = None, adopt: bool = False
+) -> Ledger:
+    """Open for writing; with `adopt`, also a copy whose lock has its home elsewhere. Raises CannotOpen with the reason of the refusal."""
     lock_at = lock_path or lock_file(path)
     has_store, has_lock = (path / "db").exists(), lock_at.exists()
     if not has_store and not has_lock:
@@ -138,13 +140,13 @@ def open_ledger(path: Path, *, clock: Clock | None = None, lock_path: Path | Non
     if not has_lock:
         raise CannotOpen(
             "store-without-lock",
-            f"{path} has a database but its lock {lock_at} is missing: is this a copy? Open it read-only, or start a successor",
+            f"{path} has a database but its lock {lock_at} is missing: is this a copy? Read it with --read-only, or start a successor",
         )
     if not has_store:
         raise CannotOpen(
             "lock-without-store", f"{path} has a lock but no database: restore one that is at least as far"
         )
-    lock = Lock.open(str(lock_at))
+    lock = Lock.open(str(lock_at), adopt=adopt)
     try:
         store = RocksStore.open(str(path / "db"), create=False)
     except LedgerError:

@@ -10,7 +10,7 @@ from decision_dna.ledger.audit import verify as verify_source
 from decision_dna.ledger.verification import Step
 from decision_dna.schemas.anchoring import AnchorConfirmed
 from decision_dna.service.anchoring import LOCAL_CHAIN, anchor_once, anchors_of, is_due, local_chain
-from decision_dna.service.commands.places import fixed_view, written
+from decision_dna.service.commands.places import Adopt, fixed_view, written
 from decision_dna.service.commands.terminal import Dir, Json, progress, write, write_json, write_table
 
 Cluster = Annotated[
@@ -21,24 +21,24 @@ DUE_SECONDS = 5.0
 """Between two looks whether an anchor is due."""
 
 
-def once(directory: Dir, chain: Cluster = "local", json: Json = False) -> None:
+def once(directory: Dir, chain: Cluster = "local", adopt: Adopt = False, json: Json = False) -> None:
     """Anchor the newest head now.
 
     So far on a local chain only: it runs the real programs in this process, ends with it, and proves nothing to others.
     """
     del chain  # one choice
-    with written(directory) as ledger:
+    with written(directory, adopt=adopt) as ledger:
         seq, anchor = asyncio.run(anchor_once(ledger, local_chain(ledger)))
     _say(seq, anchor, json=json)
 
 
-def run(directory: Dir, chain: Cluster = "local", json: Json = False) -> None:
+def run(directory: Dir, chain: Cluster = "local", adopt: Adopt = False, json: Json = False) -> None:
     """Anchor whenever the policy's deadline asks for it, until Ctrl-C.
 
     Needs the ledger for itself: `dna run` anchors beside a service. So far on a local chain only, as `dna anchor once`.
     """
     del chain
-    with written(directory) as ledger:
+    with written(directory, adopt=adopt) as ledger:
 
         async def until_interrupted() -> None:
             local = local_chain(ledger)

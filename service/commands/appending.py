@@ -27,7 +27,7 @@ from decision_dna.schemas.errors import (
 from decision_dna.schemas.receipts import BatchReceipt, Problem
 from decision_dna.schemas.submissions import BODY_BYTES_MAX, Body, decode_json
 from decision_dna.schemas.texts import time_text
-from decision_dna.service.commands.places import RootKey, is_address, read_root_key, written
+from decision_dna.service.commands.places import Adopt, RootKey, is_address, read_root_key, written
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import (
     Dir,
@@ -68,6 +68,7 @@ def append(
         Vkey | None,
         typer.Option("--key", metavar="VKEY", parser=parse_vkey, help="Check each receipt against this key."),
     ] = None,
+    adopt: Adopt = False,
     json: Json = False,
 ) -> int:
     """Append events from NDJSON, each acknowledged with its place.
@@ -82,7 +83,11 @@ def append(
     needs ids. Exit code 1 where a line was refused.
     """
     count = _Counts()
-    with _opened(file) as source, _sink(place, principal) as sink, progress("append", shown=not json) as bar:
+    with (
+        _opened(file) as source,
+        _sink(place, principal, adopt=adopt) as sink,
+        progress("append", shown=not json) as bar,
+    ):
         lines = _lines(source)
         while batch := list(islice(lines, BATCH_LINES)):
             if not _append_batch(sink, batch, count, key, skip_bad=skip_bad, json=json):
@@ -112,14 +117,14 @@ def _opened(file: str) -> BinaryIO:
 
 
 @contextmanager
-def _sink(place: str, principal: str) -> Iterator[Sink]:
+def _sink(place: str, principal: str, *, adopt: bool) -> Iterator[Sink]:
     if is_address(place):
         with Service.at(place) as service:
             yield lambda lines, atomic: service.submit(
                 [msgspec.json.decode(line.text) for line in lines], atomic=atomic
             )
         return
-    with written(Path(place)) as ledger:
+    with written(Path(place), adopt=adopt) as ledger:
 
         def sink(lines: list[Line], atomic: bool) -> BatchReceipt:
             appended = ledger.append([line.said for line in lines], principal, atomic=atomic)
@@ -207,9 +212,9 @@ def _problem(error: LedgerError) -> Problem:
     return Problem("about:blank", type(error).__name__, http_status(error), str(error))
 
 
-def heartbeat(directory: Dir, json: Json = False) -> None:
+def heartbeat(directory: Dir, adopt: Adopt = False, json: Json = False) -> None:
     """Commit to the heads of all streams, so that later evidence can be complete."""
-    with written(directory) as ledger:
+    with written(directory, adopt=adopt) as ledger:
         seq = _placed(ledger.heartbeat().outcomes[0]).seq
         recorded = time_text(ledger.reader.event(seq).entry.recorded_at)
     if json:
@@ -232,6 +237,7 @@ def erase(
     why: Annotated[
         str, typer.Option("--why", parser=parse_reason, metavar="TEXT", help="The reason, in the log for good.")
     ],
+    adopt: Adopt = False,
     json: Json = False,
 ) -> None:
     """Remove an event's payload, and say so in the log.
@@ -239,7 +245,7 @@ def erase(
     The entry stays, so that the log can still be verified; payload and salt are gone from the database's files.
     Backups and exports made before still hold them.
     """
-    with written(directory) as ledger:
+    with written(directory, adopt=adopt) as ledger:
         target = ledger.reader.resolve(event)
         seq = _placed(ledger.erase(target, who, why).outcomes[0]).seq
     if json:

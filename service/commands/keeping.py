@@ -122,7 +122,10 @@ def restore(
     backup_at: Annotated[Path, typer.Argument(metavar="BACKUP", exists=True, help="What `dna backup` made.")],
     directory: Dir,
     adopt: Annotated[
-        bool, typer.Option("--adopt", help="Where the lock is lost too: make one at the backup's head.")
+        bool,
+        typer.Option(
+            "--adopt", help="If the lock is lost too, make one at the backup's head; take over a lock that was copied."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -147,10 +150,12 @@ def restore(
             _make_lock(lock_file(scratch), head)
         # Opened where it is not yet in force: with the keys of its place, and against the lock of its place.
         (scratch / "keys").symlink_to((directory / "keys").absolute())
-        with open_ledger(scratch, lock_path=None if lock_is_new else lock_file(directory)) as ledger:
+        lock_at = lock_file(scratch if lock_is_new else directory)
+        with open_ledger(scratch, lock_path=lock_at, adopt=adopt) as ledger:
             size = ledger.reader.size
         if lock_is_new:  # if the process dies after it, a restore goes on from a lock without a database
             _move_lock(lock_file(scratch).parent, lock_file(directory).parent)
+            Lock.open(str(lock_file(directory)), adopt=True).close()  # on another volume it is another file now
         (scratch / "db").rename(directory / "db")
     if json:
         write_json({"ledger": str(directory), "size": size})

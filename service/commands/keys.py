@@ -17,7 +17,7 @@ from decision_dna.ledger.writer import Placed
 from decision_dna.schemas.errors import BadInput, Conflict, Malformed, NotFound, Refused
 from decision_dna.schemas.ledgering import KEY, KeyChange
 from decision_dna.schemas.texts import hex_bytes
-from decision_dna.service.commands.places import RootKey, fixed_view, named, read_root_key, written
+from decision_dna.service.commands.places import Adopt, RootKey, fixed_view, named, read_root_key, written
 from decision_dna.service.commands.terminal import SEQ_MAX, Dir, Json, write, write_json, write_table
 from decision_dna.service.commands.views import typed
 
@@ -95,6 +95,7 @@ def rotate(
         ),
     ] = 0,
     root: RootKey = None,
+    adopt: Adopt = False,
     json: Json = False,
 ) -> None:
     """Put a new log, notary or anchor key in the place of the live one.
@@ -103,7 +104,7 @@ def rotate(
     replaced. `dna verify` keeps holding under an old log key while a head signed by it is kept; evidence is checked with the
     key that signed it, or with the root's (`dna keys show`). DIR.vkey becomes the new log key's.
     """
-    with written(directory) as ledger:
+    with written(directory, adopt=adopt) as ledger:
         authority = ledger.writer.authority
         old = {"log": authority.log[-1].key, "notary": authority.notary, "anchor": authority.anchor}[purpose]
         root_here = root is not None or ledger.keys.has(authority.root)
@@ -144,6 +145,7 @@ def register(
         Path | None, typer.Option("--new", metavar="FILE.key", help="Make a key, and write it here.")
     ] = None,
     root: RootKey = None,
+    adopt: Adopt = False,
     json: Json = False,
 ) -> None:
     """Let an author's key speak for sources.
@@ -152,7 +154,7 @@ def register(
     """
     if (public is None) == (new is None):
         raise typer.BadParameter("give --public HEX, or --new FILE.key")
-    with written(directory) as ledger:
+    with written(directory, adopt=adopt) as ledger:
         signer = read_root_key(ledger, root)
         key = _new_author(new) if new is not None else public or b""
         change = KeyChange(
@@ -184,10 +186,11 @@ def revoke(
         typer.Option("--suspect-from", min=0, max=SEQ_MAX, help="The seq from which its entries are suspect."),
     ] = None,
     root: RootKey = None,
+    adopt: Adopt = False,
     json: Json = False,
 ) -> None:
     """End an author's key."""
-    with written(directory) as ledger:
+    with written(directory, adopt=adopt) as ledger:
         author = ledger.writer.authority.authors.get(key)
         if author is None:
             raise NotFound(f"no live author key {key.hex()}")

@@ -68,10 +68,18 @@ def fixed_view(path: Path) -> Iterator[View]:
         yield View(path, folder.store, head, LogReader(folder.store, lambda: head), Indexes(folder.store))
 
 
+Adopt = Annotated[
+    bool,
+    typer.Option(
+        "--adopt", help="Write to a copy or a moved ledger from now on; no other copy may be written to again."
+    ),
+]
+
+
 @contextmanager
-def written(path: Path) -> Iterator[Ledger]:
+def written(path: Path, *, adopt: bool = False) -> Iterator[Ledger]:
     """A folder open for writing; indexes and projections are caught up at the end. Raises CannotOpen, BadParameter."""
-    with _opened(path) as ledger:
+    with _opened(path, adopt=adopt) as ledger:
         yield ledger
         followers: list[Follower] = [
             IndexFollower(),
@@ -80,10 +88,10 @@ def written(path: Path) -> Iterator[Ledger]:
         Followers(ledger.store, ledger.reader, followers).catch_up()
 
 
-def _opened(path: Path) -> Ledger:
+def _opened(path: Path, *, adopt: bool) -> Ledger:
     _check_folder(path)
     try:
-        return open_ledger(path)
+        return open_ledger(path, adopt=adopt)
     except CannotOpen as error:
         if error.reason not in ("in-use", "store-in-use"):
             raise

@@ -13,6 +13,7 @@ from decision_dna.schemas.anchoring import AnchorConfirmed
 from decision_dna.service import run as main_job
 from decision_dna.service.anchoring import LOCAL_CHAIN
 from decision_dna.service.commands.making import made
+from decision_dna.service.commands.places import Adopt
 from decision_dna.service.commands.terminal import Dir, Json, write, write_json
 from decision_dna.service.commands.verifying import write_report
 from decision_dna.service.commands.watching import Tally, write_seen
@@ -26,12 +27,12 @@ Port = Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="0: 
 Host = Annotated[str | None, typer.Option("--host", help="Loopback, unless settings say that more is meant.")]
 
 
-def serve(directory: Dir, port: Port = None, host: Host = None, json: Json = False) -> None:
+def serve(directory: Dir, port: Port = None, host: Host = None, adopt: Adopt = False, json: Json = False) -> None:
     """Serve a ledger over HTTP, until Ctrl-C."""
     settings = read_settings({"port": port, "host": host}, os.environ, SETTINGS_FILE)
 
     followers = [ProjectionFollower(projection) for projection in PROJECTIONS]
-    with open_ledger(directory) as ledger:
+    with open_ledger(directory, adopt=adopt) as ledger:
         try:
             main_job.run_loop(
                 serve_ledger(
@@ -65,6 +66,7 @@ def run(
     ] = None,
     port: Annotated[int, typer.Option("--port", envvar="DNA_PORT", min=0, max=65_535, help="0: any that is free.")] = 0,
     once: Annotated[bool, typer.Option("--once", help="End after the verification.")] = False,
+    adopt: Adopt = False,
     json: Json = False,
 ) -> int:
     """Do the main job in one process: watch, detect, append, anchor, serve, verify.
@@ -86,7 +88,7 @@ def run(
         write(f"ledger {directory}, {what} blocks: {source}")
     tally = Tally()
     try:
-        with open_ledger(directory) as ledger:
+        with open_ledger(directory, adopt=adopt) as ledger:
             report = main_job.run(ledger, source, settings, _told(tally, json=json), once=once)
     except KeyboardInterrupt:
         return 0

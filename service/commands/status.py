@@ -2,13 +2,17 @@
 
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from decision_dna.ledger.freshness import Newest, freshness, last_anchor
+from decision_dna.ledger.home import home_of
+from decision_dna.ledger.lock import Lock
 from decision_dna.ledger.notes import note_of
+from decision_dna.ledger.opening import lock_file
 from decision_dna.ledger.queries import EventFilter, find, stream_heads
 from decision_dna.schemas.errors import ProofRejected, Unavailable
 from decision_dna.schemas.ledgering import HEARTBEAT
@@ -30,7 +34,7 @@ def status(place: Place, json: Json = False) -> int:
         facts = _remote_facts(place)
     else:
         with fixed_view(Path(place)) as log:
-            facts = _facts(log, time.time_ns())
+            facts = _facts(log, time.time_ns()) | {"home": _home(lock_file(Path(place)))}
     if json:
         write_json(facts)
     else:
@@ -63,6 +67,20 @@ def _facts(log: View, now: int) -> dict[str, Any]:
         "indexed_events": log.indexes.saved(),
         "disk_bytes": log.store.size_bytes(),
     }
+
+
+def _home(file: Path) -> str:
+    """Whether a writer here is the one that the lock knows (decision 27)."""
+    here = home_of(file)
+    with closing(Lock.open(str(file), read_only=True)) as lock:
+        homes = lock.homes()
+    if not homes:
+        return "not recorded yet: the next writer's"
+    differs = homes[-1].home.differs_from(here)
+    if differs:
+        return f"elsewhere (another {differs}): a writer here needs --adopt"
+    without = "" if here.machine else "; this machine has no id, so a copied disk is not noticed"
+    return f"here, since size {homes[-1].size}{without}"
 
 
 def _remote_facts(address: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from decision_dna.engine.watch import follow as follow_blocks
 from decision_dna.schemas.market import Arbitrage, BlockObserved, BlockSkipped, Sandwich, SandwichPattern
 from decision_dna.schemas.payloads import Payload
 from decision_dna.schemas.texts import id_text
-from decision_dna.service.commands.places import written
+from decision_dna.service.commands.places import Adopt, written
 from decision_dna.service.commands.terminal import Dir, Json, complain, write, write_json
 from decision_dna.service.watching import Seen, append_block
 
@@ -24,6 +24,7 @@ def watch(
     directory: Dir,
     source: Annotated[Path, typer.Argument(metavar="SOURCE", exists=True, help="A block's file, or a folder of them.")],
     follow: Annotated[bool, typer.Option("--follow", help="Go on with files that appear later, until Ctrl-C.")] = False,
+    adopt: Adopt = False,
     json: Json = False,
 ) -> int:
     """Read blocks, detect, and append what was seen and found.
@@ -36,7 +37,7 @@ def watch(
     """
     tally, ended = Tally(), False
     try:
-        with written(directory) as ledger:
+        with written(directory, adopt=adopt) as ledger:
             for item in _items(source, follow=follow):
                 seen = append_block(ledger, item)
                 tally.add(seen)

@@ -1,6 +1,5 @@
 """What someone with the disk, and no key of the ledger's, gets from the next start."""
 
-import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import copy
@@ -40,7 +39,7 @@ from decision_dna.schemas.ledgering import KEY, KeyChange
 from tests.attacks.samples import honest
 from tests.ledger import memory_log
 from tests.ledger.memory_log import keyring, new_log
-from tests.ledger.samples import AUTHOR, ORIGIN, Author, draft, register
+from tests.ledger.samples import AUTHOR, ORIGIN, Author, copy_ledger, draft, register
 
 LEDGER_STREAM = b"ledger/ledger"
 BATCH = 1024
@@ -69,7 +68,7 @@ def write_tail(store: Store, locked: Locked, row: Prepared, head: tuple[int, byt
 
 @pytest.mark.parametrize("lie", ["backdated", "misnumbered", "payload lost"])
 def test_a_tail_that_breaks_the_rules_is_not_signed(lie: str, tmp_path: Path) -> None:
-    path = shutil.copytree(honest(tmp_path / "honest"), tmp_path / "d")
+    path = copy_ledger(honest(tmp_path / "honest"), tmp_path / "d")
     with RocksStore.open(str(path / "db"), create=False) as store:
         locked = Lock.open(str(lock_file(path)), read_only=True).read()
         last = LogReader(store, lambda: locked).event(locked.size - 1)

@@ -14,6 +14,7 @@ import pytest
 from decision_dna.schemas import errors
 from decision_dna.service.cli import COMMANDS, Command, commands, exit_code
 from tests.cli.calling import CODE, Said, dna, done, is_one_sentence, new_ledger, submission, write_lines
+from tests.ledger.samples import copy_ledger
 
 ALL = dict(commands())
 
@@ -184,7 +185,7 @@ def test_what_a_damaged_block_keeps_from_being_appended_is_no_refusal_of_a_line(
     for at, table in enumerate(sorted((path / "db").glob("*.sst"))):
         (tmp_path / f"{at}").mkdir()
         write_lines(tmp_path / f"{at}" / "events.ndjson", submission(1), submission(50))
-        damaged = shutil.copytree(path, tmp_path / f"{at}" / "d")
+        damaged = copy_ledger(path, tmp_path / f"{at}" / "d")
         data = table.read_bytes()
         (damaged / "db" / table.name).write_bytes(data[:10] + bytes([data[10] ^ 1]) + data[11:])
         said = called("append", damaged)

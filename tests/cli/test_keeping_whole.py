@@ -11,6 +11,7 @@ import pytest
 from decision_dna.schemas.errors import Conflict
 from decision_dna.service.commands.keeping import made_at
 from tests.cli.calling import dna, done, is_one_sentence, new_ledger, vkey_of
+from tests.ledger.samples import adopt
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(made: Path, tmp_path: Path) -> Path:
     """The same, its database lost."""
     place = shutil.copytree(made, tmp_path / "copy")
+    adopt(place / "d")
     shutil.rmtree(place / "d" / "db")
     return place
 

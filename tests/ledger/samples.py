@@ -1,12 +1,14 @@
 """A small ledger with every kind of entry in it, for tests that bend or read it."""
 
+import shutil
 from pathlib import Path
 
 from decision_dna.ledger import hashing
 from decision_dna.ledger.clock import ManualClock
 from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.ledger import Ledger
-from decision_dna.ledger.opening import create, open_ledger
+from decision_dna.ledger.lock import Lock
+from decision_dna.ledger.opening import create, lock_file, open_ledger
 from decision_dna.ledger.plan import AuthorDraft, Draft
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.schemas import codec
@@ -25,6 +27,18 @@ POLICY = Policy(
     sources=(SourceRule("author", (), "bot"), SourceRule("none", (), "raw")),
 )
 AUTHOR = SigningKey(bytes(range(32)))
+
+
+def copy_ledger(source: Path, target: Path) -> Path:
+    """A copy that may be written: its lock is adopted where it now lies."""
+    shutil.copytree(source, target)
+    return adopt(target)
+
+
+def adopt(path: Path) -> Path:
+    """Give a ledger's lock its home in this folder, as `--adopt` does."""
+    Lock.open(str(lock_file(path)), adopt=True).close()
+    return path
 
 
 def draft(number: int, source: str = "engine-1", **fields: object) -> Draft:

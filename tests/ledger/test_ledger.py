@@ -32,7 +32,7 @@ from decision_dna.schemas.errors import (
     Unavailable,
 )
 from decision_dna.schemas.ledgering import KEY, POLICY, KeyChange, PolicyChange
-from tests.ledger.samples import AUTHOR, SECOND, START, Author, draft, fill, new_ledger, register
+from tests.ledger.samples import AUTHOR, SECOND, START, Author, adopt, draft, fill, new_ledger, register
 from tests.ledger.samples import POLICY as SAMPLE_POLICY
 
 
@@ -376,6 +376,7 @@ def test_a_commit_that_was_never_locked_is_checked_signed_and_locked(tmp_path: P
         placed = outcome(ledger, draft(2, id=event_id))
     shutil.rmtree(tmp_path / "d" / "lock")
     shutil.copytree(before, tmp_path / "d" / "lock")
+    adopt(tmp_path / "d")
     with read_folder(tmp_path / "d") as view:
         assert view.reader.size == 2  # nothing past the lock is visible
     vkey = Vkey.parse((tmp_path / "d.vkey").read_text())

@@ -72,7 +72,7 @@ def contents(ledger: Ledger) -> tuple[Locked, dict[str, list[tuple[bytes, bytes]
 def answer(damaged: Folder, place: Path) -> str:
     """What is said of a copy: why it is refused, what the verification finds, `SAME`, or nothing."""
     try:
-        with open_ledger(place, clock=ManualClock(damaged.now)) as ledger:
+        with open_ledger(place, clock=ManualClock(damaged.now), adopt=True) as ledger:
             found = contents(ledger)
             if found == damaged.contents:
                 return SAME

@@ -24,7 +24,7 @@ from decision_dna.ledger.writer import Placed
 from decision_dna.schemas.errors import CannotOpen
 from tests.faults import shim
 from tests.faults.shim import FAIL_ON, FAIL_ONCE, KILL_AFTER, KILL_BEFORE, NEVER, TORN
-from tests.ledger.samples import draft, fill, new_ledger
+from tests.ledger.samples import copy_ledger, draft, fill, new_ledger
 from tests.torture.appending import ERASED, FAULTY, LATER, SOURCES, drafts_of
 
 MODULE = "tests.torture.appending"
@@ -71,7 +71,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def failed(library: Path, original: Path, folder: Path, step: str, fault: str, first: int, last: int) -> Lines:
     """What is said in the processes that meet the fault at call first…last."""
     for nth in range(first, last + 1):
-        shutil.copytree(original, folder / str(nth))
+        copy_ledger(original, folder / str(nth))
         if step != "open":
             open_ledger(folder / str(nth), clock=ManualClock(LATER)).close()
     action, error = FAULTS[fault]
