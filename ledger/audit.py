@@ -61,7 +61,7 @@ class Report(msgspec.Struct):
     """The verification of a log. It holds where no step failed; `checkpoint` is the newest head, as it stands, to be kept then.
 
     From `from_seq` on; `unverified` then says what that leaves open, and `tied` whether an earlier head of the verifier's
-    covers all before it.
+    covers all before it. `unlocked`: what can no longer be known of a log that was read without its lock (`ledger.unlocked`).
     """
 
     origin: str
@@ -80,6 +80,7 @@ class Report(msgspec.Struct):
     from_seq: int = 0
     tied: bool = True
     unverified: list[str] = []
+    unlocked: str = ""
 
     @property
     def holds(self) -> bool:

@@ -56,6 +56,8 @@ REOPENED_MAX = 500
 TRIED_KEYS = 8
 READERS = 8
 """What a disk serves at a time."""
+MADE_AT_OPENING = ("LOG", "LOCK", "rocksdict-config.json")
+"""What these names begin is written by every opening, also by one for reading."""
 READ_ONLY = "the store is open for reading only"
 
 
@@ -175,7 +177,7 @@ class _Beside:
 
 
 class RocksStore:
-    """A `Store` in a folder, opened by `open`, `open_beside` or `open_read_only`.
+    """A `Store` in a folder, opened by `open`, `open_beside`, `open_read_only` or `open_unchanged`.
 
     Safe to read from any thread, also while one thread writes. Nothing but a `LedgerError` leaves it: StoreFailed for
     what the disk refuses or returns damaged, Unavailable once it is closed, InvariantBroken for a family that there
@@ -217,10 +219,22 @@ class RocksStore:
 
     @classmethod
     def open_read_only(cls, path: str, *, cache_bytes: int = CACHE_BYTES) -> Self:
-        """A reader of a store that nobody writes: nothing of it is changed. Raises CannotOpen."""
+        """A reader of a store that nobody writes: no row of it is changed. Raises CannotOpen."""
         _check_place(path, create=False)
         access = AccessType.read_only(error_if_log_file_exist=False)
         return cls(path, _Database(path, access, Cache(cache_bytes)), no_writes=READ_ONLY)
+
+    @classmethod
+    def open_unchanged(cls, path: str, scratch: str, *, cache_bytes: int = CACHE_BYTES) -> Self:
+        """A reader that writes nothing at all below `path`, as of now; also in a folder that may not be written.
+
+        `scratch` is an empty folder of its own: it gets a link to each file, and what opening writes. Raises CannotOpen.
+        """
+        _check_place(path, create=False)
+        for file in Path(path).absolute().iterdir():
+            if not file.name.startswith(MADE_AT_OPENING):
+                (Path(scratch) / file.name).symlink_to(file)
+        return cls.open_read_only(scratch, cache_bytes=cache_bytes)
 
     # --- writing ---------------------------------------------------------------------------------------------------
 

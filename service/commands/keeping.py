@@ -34,7 +34,7 @@ from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import LOG_FAMILIES, Store
 from decision_dna.schemas.errors import CannotOpen, Conflict, Malformed, ProofRejected, Refused, Unavailable
 from decision_dna.service.commands.outputs import PRIVATE, check_folder, output
-from decision_dna.service.commands.places import fixed_view, folder_view
+from decision_dna.service.commands.places import ReadOnly, folder_view, said_view
 from decision_dna.service.commands.terminal import Dir, Json, progress, write, write_json
 
 ROWS_AT_ONCE = 10_000
@@ -231,13 +231,18 @@ def _move_lock(made: Path, place: Path) -> None:
 def export(
     directory: Dir,
     to: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Where to write it.")],
+    read_only: ReadOnly = False,
     json: Json = False,
 ) -> None:
     """Write the whole log as one NDJSON file that anyone can verify.
 
     It holds all payloads that are not erased, and no keys.
     """
-    with output(to, mode=PRIVATE) as file, fixed_view(directory) as log, progress("export", shown=not json) as bar:
+    with (
+        output(to, mode=PRIVATE) as file,
+        said_view(directory, read_only=read_only) as log,
+        progress("export", shown=not json) as bar,
+    ):
         for at, line in enumerate(export_lines(log.source)):
             file.write(line)
             bar(min(at, log.head.size), log.head.size)

@@ -1,6 +1,6 @@
 """Where a command finds its ledger: a folder to read (also beside a running service), a folder to write, or an address."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +23,7 @@ from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.verification import AuthorityEntry, fold_schedule
 from decision_dna.schemas.errors import CannotOpen, Unavailable
+from decision_dna.service.commands.terminal import complain
 
 
 class View(msgspec.Struct, frozen=True):
@@ -33,6 +34,7 @@ class View(msgspec.Struct, frozen=True):
     head: Locked
     reader: LogReader
     indexes: Indexes
+    caveat: str = ""
 
     @property
     def source(self) -> StoreSource:
@@ -51,21 +53,43 @@ class View(msgspec.Struct, frozen=True):
         return schedule[-1][1]
 
 
+ReadOnly = Annotated[
+    bool,
+    typer.Option("--read-only", help="Read a folder without its lock, up to the newest head that its database shows."),
+]
+
+
 @contextmanager
-def folder_view(path: Path) -> Iterator[FolderView]:
+def folder_view(path: Path, *, read_only: bool = False, known: Sequence[bytes] = ()) -> Iterator[FolderView]:
     """A folder open for reading. Raises CannotOpen, BadParameter."""
     _check_folder(path)
-    with read_folder(path) as folder:
+    with read_folder(path, read_only=read_only, known=known) as folder:
         yield folder
 
 
 @contextmanager
-def fixed_view(path: Path) -> Iterator[View]:
-    """A folder as of its newest head. Raises CannotOpen, BadParameter."""
-    with folder_view(path) as folder:
+def fixed_view(path: Path, *, read_only: bool = False, known: Sequence[bytes] = ()) -> Iterator[View]:
+    """A folder as of its newest head; with `read_only`, as `read_folder` says. Raises CannotOpen, BadParameter."""
+    with folder_view(path, read_only=read_only, known=known) as folder:
         head = folder.lock.read()
         folder.store.refresh()  # a commit is in the store before its head is in the lock
-        yield View(path, folder.store, head, LogReader(folder.store, lambda: head), Indexes(folder.store))
+        reader = LogReader(folder.store, lambda: head)
+        yield View(path, folder.store, head, reader, Indexes(folder.store), folder.caveat)
+
+
+@contextmanager
+def said_view(path: Path, *, read_only: bool) -> Iterator[View]:
+    """The same; what can no longer be known is said on stderr."""
+    with fixed_view(path, read_only=read_only) as view:
+        if view.caveat:
+            complain(view.caveat)
+        yield view
+
+
+def check_place(place: str, *, read_only: bool) -> None:
+    """Raise BadParameter for the address of a service with `--read-only`."""
+    if read_only and is_address(place):
+        raise typer.BadParameter("--read-only is for a ledger's folder, not for the address of a service")
 
 
 Adopt = Annotated[

@@ -22,7 +22,7 @@ from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_ns, time_text
 from decision_dna.service.commands.asked import Accepted, AskedEvent, AskedRun, accept
 from decision_dna.service.commands.outputs import PRIVATE, output
-from decision_dna.service.commands.places import View, fixed_view, is_address, written
+from decision_dna.service.commands.places import ReadOnly, View, check_place, fixed_view, is_address, said_view, written
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import Json, Place, parse_event, parse_vkey, write, write_json
 from decision_dna.service.commands.views import parse_time
@@ -59,6 +59,7 @@ def prove(
             "--key", metavar="VKEY", parser=parse_vkey, help="Check it against this key before it is written."
         ),
     ] = None,
+    read_only: ReadOnly = False,
     json: Json = False,
 ) -> None:
     """Write evidence: of an event, of a complete run of a stream, or of its absence.
@@ -71,6 +72,7 @@ def prove(
     What a service answers is checked before it is written: that it holds, and that it is about what was asked. Whose log it
     is only --key tells.
     """
+    check_place(place, read_only=read_only)
     if (event is None) == (stream is None):
         raise typer.BadParameter("give an ID, or --stream")
     if stream is not None:
@@ -80,7 +82,9 @@ def prove(
     if time_to is not None and (time_from or 0) > time_to:
         raise typer.BadParameter("--from lies after --to")
     with output(file, mode=PRIVATE) as out:
-        made = _made(place, event, stream, (time_from or 0, time_to), payload=payload, anchored=anchored)
+        made = _made(
+            place, event, stream, (time_from or 0, time_to), payload=payload, anchored=anchored, read_only=read_only
+        )
         accepted = None
         if is_address(place) or (key is not None and not anchored):
             accepted = accept(made.data, made.asked, key)
@@ -103,11 +107,12 @@ def _made(
     *,
     payload: bool,
     anchored: bool,
+    read_only: bool,
 ) -> _Made:
     if stream is None:
-        data = _of_event(place, event or "", payload=payload, anchored=anchored)
+        data = _of_event(place, event or "", payload=payload, anchored=anchored, read_only=read_only)
         return _Made(data, AskedEvent(event or "", payload))
-    data, to_ns = _asked_run(place, stream, *times)
+    data, to_ns = _asked_run(place, stream, *times, read_only=read_only)
     return _Made(data, AskedRun(stream, times[0], to_ns))
 
 
@@ -130,11 +135,11 @@ def _say(file: Path, made: _Made, accepted: Accepted | None, *, json: bool) -> N
     write(f"{said}; check it with: dna check {file} --key VKEY")
 
 
-def _of_event(place: str, event: str, *, payload: bool, anchored: bool) -> bytes:
+def _of_event(place: str, event: str, *, payload: bool, anchored: bool, read_only: bool) -> bytes:
     if is_address(place):
         with Service.at(place) as service:
             return service.event_evidence(event, payload=payload)
-    with fixed_view(Path(place)) as log:
+    with said_view(Path(place), read_only=read_only) as log:
         seq = log.reader.resolve(event)
         if anchored:
             return _prove_anchored(log, seq, payload=payload)
@@ -148,11 +153,11 @@ class _Run(NamedTuple):
     to_ns: int
 
 
-def _asked_run(place: str, stream: str, from_ns: int, to_ns: int | None) -> _Run:
+def _asked_run(place: str, stream: str, from_ns: int, to_ns: int | None, *, read_only: bool) -> _Run:
     if is_address(place):
         with Service.at(place) as service:
             return _ask(service, stream, from_ns, to_ns)
-    return _prove_stream(Path(place), stream, from_ns, to_ns)
+    return _prove_stream(Path(place), stream, from_ns, to_ns, read_only=read_only)
 
 
 def _ask(service: Service, stream: str, from_ns: int, to_ns: int | None) -> _Run:
@@ -203,13 +208,15 @@ def _authority_seqs(log: View) -> tuple[int, ...]:
     return tuple(entry.seq for entry in log.authority_entries())
 
 
-def _prove_stream(path: Path, stream: str, from_ns: int, to_ns: int | None) -> _Run:
+def _prove_stream(path: Path, stream: str, from_ns: int, to_ns: int | None, *, read_only: bool) -> _Run:
     if to_ns is not None and to_ns >= time.time_ns():
         raise Unavailable(f"{time_text(to_ns)} is not over: nothing can be complete up to then yet")
-    with fixed_view(path) as log:
+    with said_view(path, read_only=read_only) as log:
         until = _newest_heartbeat_for(log, stream, from_ns) if to_ns is None else to_ns
         if until is not None and (beat := _heartbeat_after(log, until)) is not None:
             return _run_of(log, stream, from_ns, until, beat)
+    if read_only:
+        raise Unavailable("no heartbeat shows that the run is complete, and none can be appended without the lock")
     until = time.time_ns() - 1 if to_ns is None else to_ns
     if from_ns > until:
         raise Unavailable(f"{time_text(from_ns)} is not over: nothing can be complete after it yet")

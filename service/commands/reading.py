@@ -11,7 +11,7 @@ from decision_dna.ledger.queries import PAGE_EVENTS_MAX, EventFilter
 from decision_dna.ledger.views import event_view
 from decision_dna.schemas.texts import id_text, time_text
 from decision_dna.schemas.views import LineageView, PageView
-from decision_dna.service.commands.places import View, fixed_view, is_address
+from decision_dna.service.commands.places import ReadOnly, View, check_place, fixed_view, is_address, said_view
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import (
     SEQ_MAX,
@@ -31,13 +31,14 @@ Order = Literal["asc", "desc"]
 Direction = Literal["causes", "effects", "both"]
 
 
-def show(place: Place, event: EventName, json: Json = False) -> None:
+def show(place: Place, event: EventName, read_only: ReadOnly = False, json: Json = False) -> None:
     """Show one event, by seq, id or fingerprint."""
+    check_place(place, read_only=read_only)
     if is_address(place):
         with Service.at(place) as service:
             view = service.event(event)
     else:
-        with fixed_view(Path(place)) as log:
+        with said_view(Path(place), read_only=read_only) as log:
             view = event_view(log.reader.event(log.reader.resolve(event)))
     if json:
         write_json(view)
@@ -70,17 +71,19 @@ def query(
     order: Annotated[Order, typer.Option("--order", help="By seq.")] = "asc",
     limit: Annotated[int, typer.Option("--limit", min=1, max=PAGE_EVENTS_MAX, help="Events on a page.")] = 100,
     cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where the last page ended.")] = None,
+    read_only: ReadOnly = False,
     json: Json = False,
 ) -> None:
     """Find events by type, source, subject, stream, trace, cause, time or seq.
 
     Filters are joined by "and". A page that is not the last names the cursor of the next one.
     """
+    check_place(place, read_only=read_only)
     time_to = queries.NO_END if time_to is None else time_to
     wanted = EventFilter(
         type_name, source, subject, stream, correlation, cause or b"", time_from or 0, time_to, from_seq, to_seq
     )
-    page = _page(place, wanted, order, limit, cursor)
+    page = _page(place, wanted, order, limit, cursor, read_only=read_only)
     if json:
         write_json(page)
         return
@@ -89,10 +92,20 @@ def query(
         write(f"more: --cursor {page.next_cursor}")
 
 
-def _page(place: str, wanted: EventFilter, order: Order, limit: int, cursor: str | None) -> PageView:
+def _page(
+    place: str,
+    wanted: EventFilter,
+    order: Order,
+    limit: int,
+    cursor: str | None,
+    *,
+    read_only: bool = False,
+    is_first: bool = True,
+) -> PageView:
     if is_address(place):
         return _remote_page(place, wanted, order, limit, cursor)
-    with fixed_view(Path(place)) as log:
+    view = said_view if is_first else fixed_view
+    with view(Path(place), read_only=read_only) as log:
         page = queries.query(log.reader, log.indexes, wanted, order=order, limit=limit, cursor=cursor)
         return PageView([event_view(event) for event in page.events], page.next_cursor, page.checkpoint.note)
 
@@ -123,14 +136,16 @@ def lineage(
     direction: Annotated[Direction, typer.Option("--direction", help="Which way to go.")] = "both",
     depth: Annotated[int, typer.Option("--depth", min=0, max=PAGE_EVENTS_MAX, help="Steps away from it.")] = 8,
     limit: Annotated[int, typer.Option("--limit", min=1, max=PAGE_EVENTS_MAX, help="Events at most.")] = 200,
+    read_only: ReadOnly = False,
     json: Json = False,
 ) -> None:
     """Show what led to an event, and what it led to."""
+    check_place(place, read_only=read_only)
     if is_address(place):
         with Service.at(place) as service:
             graph = service.lineage(event, {"direction": direction, "depth": str(depth), "limit": str(limit)})
     else:
-        with fixed_view(Path(place)) as log:
+        with said_view(Path(place), read_only=read_only) as log:
             graph = _graph(log, event, direction, depth, limit)
     if json:
         write_json(graph)
@@ -154,14 +169,17 @@ def tail(
     place: Place,
     from_seq: Annotated[int, typer.Option("--from-seq", min=0, max=SEQ_MAX, help="Where to begin.")] = 0,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended, until Ctrl-C.")] = False,
+    read_only: ReadOnly = False,
     json: Json = False,
 ) -> None:
     """Print events from a seq on, and with --follow those that come later."""
-    at = from_seq
+    check_place(place, read_only=read_only)
+    at, is_first = from_seq, True
     try:
         while True:
             seen = at
-            at = _print_from(place, at, json=json)
+            at = _print_from(place, at, read_only=read_only, is_first=is_first, json=json)
+            is_first = False
             if at == seen and not follow:
                 return
             if at == seen:
@@ -171,10 +189,10 @@ def tail(
             raise
 
 
-def _print_from(place: str, at: int, *, json: bool) -> int:
+def _print_from(place: str, at: int, *, read_only: bool, is_first: bool, json: bool) -> int:
     """Print a page; the seq after it."""
     wanted = EventFilter(from_seq=at)
-    page = _page(place, wanted, "asc", PAGE_EVENTS_MAX, None)
+    page = _page(place, wanted, "asc", PAGE_EVENTS_MAX, None, read_only=read_only, is_first=is_first)
     for view in page.events:
         if json:
             write_json(view)

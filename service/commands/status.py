@@ -14,27 +14,33 @@ from decision_dna.ledger.lock import Lock
 from decision_dna.ledger.notes import note_of
 from decision_dna.ledger.opening import lock_file
 from decision_dna.ledger.queries import EventFilter, find, stream_heads
+from decision_dna.ledger.unlocked import unless_failed
 from decision_dna.schemas.errors import ProofRejected, Unavailable
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_text
 from decision_dna.service.anchoring import anchors_of
-from decision_dna.service.commands.places import View, fixed_view, is_address
+from decision_dna.service.commands.places import ReadOnly, View, check_place, fixed_view, is_address
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import Json, Place, write_facts, write_json
 from decision_dna.service.settings import described, read_settings
 
 
-def status(place: Place, json: Json = False) -> int:
+def status(place: Place, read_only: ReadOnly = False, json: Json = False) -> int:
     """Say how a ledger stands: size, head, heartbeat, deadlines, disk.
 
     Exit code 1 where the newest heartbeat or anchor is older than the policy promises. (A service's address tells size,
     head and how its process is; deadlines are told of a folder, also of the one that the service writes.)
     """
+    check_place(place, read_only=read_only)
     if is_address(place):
         facts = _remote_facts(place)
     else:
-        with fixed_view(Path(place)) as log:
-            facts = _facts(log, time.time_ns()) | {"home": _home(lock_file(Path(place)))}
+        with fixed_view(Path(place), read_only=read_only) as log:
+            facts = _facts(log, time.time_ns())
+            if log.caveat:
+                facts |= {"freshness": unless_failed(facts["freshness"]), "lock": log.caveat}
+            else:
+                facts |= {"home": _home(lock_file(Path(place)))}
     if json:
         write_json(facts)
     else:

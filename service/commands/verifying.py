@@ -20,18 +20,30 @@ from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.merkle import TILE_WIDTH
 from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.sources import Source, StoreSource
+from decision_dna.ledger.unlocked import unless_failed
 from decision_dna.ledger.verification import SEGMENT_EVENTS, Joint, Step
 from decision_dna.ledger.workers import Workers
 from decision_dna.schemas.errors import BadInput, ProofRejected, Refused
 from decision_dna.schemas.texts import time_text
 from decision_dna.service.commands.outputs import output
-from decision_dna.service.commands.places import View, fixed_view, is_address
+from decision_dna.service.commands.places import ReadOnly, View, check_place, fixed_view, is_address
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.remote_source import RemoteSource, ask_in_worker, work_there
 from decision_dna.service.commands.terminal import SEQ_MAX, Json, parse_vkey, progress, write, write_json, write_table
 from decision_dna.service.steps import NOTE_TYPES, checks_of
 
 PROCESSES_MAX = 256
+
+Heads = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--head",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="A checkpoint kept from before, or got from others; may be repeated.",
+    ),
+]
 
 
 def verify(
@@ -47,16 +59,7 @@ def verify(
             help="1 if the log is not fresh; 3 if that, whose log it is, or what was left out, cannot be told.",
         ),
     ] = False,
-    head: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--head",
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="A checkpoint kept from before, or got from others; may be repeated.",
-        ),
-    ] = None,
+    head: Heads = None,
     from_seq: Annotated[
         int,
         typer.Option(
@@ -77,6 +80,7 @@ def verify(
             help="Where to write the newest head, if it holds: for --head, later.",
         ),
     ] = None,
+    read_only: ReadOnly = False,
     json: Json = False,
 ) -> int:
     """Verify a whole log, step by numbered step.
@@ -88,14 +92,21 @@ def verify(
     With --from-seq, entries before it are not verified again, and the report says what that leaves open. Give --head with
     a checkpoint of at least that size which you verified then: it ties what came before to what you saw. Anchors and
     states are left to a verification of the whole log. It begins at a multiple of 256.
+
+    With --read-only, a folder whose lock is lost is verified up to the newest head that its database, or a --head, shows to
+    be signed. What only the lock could tell stays open: step 7, completeness and freshness are inconclusive, and --strict
+    ends with 3 (1 if it is not fresh).
     """
+    check_place(place, read_only=read_only)
     earlier = [_kept(path) for path in head or []]
     with nullcontext() if keep is None else output(keep) as kept_head:
         with progress("verify", shown=not json) as bar:
-            report = _verified(Asked(place, key, earlier, from_seq, bar), processes)
+            report = _verified(Asked(place, key, earlier, from_seq, bar, read_only), processes)
         if kept := kept_head is not None and report.holds and report.pinned and report.tied:
             kept_head.write(report.checkpoint.encode())
     report.verdicts["freshness"] = freshness(report.newest, time.time_ns())
+    if report.unlocked:
+        report.verdicts["freshness"] = unless_failed(report.verdicts["freshness"])
     code = code_of(report, strict=strict)
     if json:
         write_json({"holds": report.holds, "kept": kept, **_fields(report)})
@@ -151,6 +162,7 @@ class Asked(msgspec.Struct, frozen=True):
     earlier: Sequence[bytes]
     from_seq: int
     bar: Progress
+    read_only: bool = False
 
 
 def _verified(asked: Asked, processes: int) -> Report:
@@ -162,7 +174,7 @@ def _verified(asked: Asked, processes: int) -> Report:
         if asked.from_seq:
             raise typer.BadParameter("an export is read as a whole: verify it without --from-seq")
         return _of_export(path, asked, processes)
-    with fixed_view(path) as view:
+    with fixed_view(path, read_only=asked.read_only, known=asked.earlier) as view:
         begin = _begin(view.source, asked)
         return verify_folder(
             path,
@@ -173,6 +185,7 @@ def _verified(asked: Asked, processes: int) -> Report:
             checks=() if begin else tuple(_as_walked(view, at) for at in range(len(checks_of(view.source)))),
             earlier=asked.earlier,
             from_seq=begin,
+            read_only=asked.read_only,
         )
 
 
@@ -264,4 +277,6 @@ def _but(report: Report) -> str:
     open_points = [] if report.pinned else ["nothing says whose log it is: give --key"]
     if any(step.step == Step.PAYLOADS and step.status == "inconclusive" for step in report.steps):
         open_points.append("only open payloads were checked, as a service publishes no others")
+    if report.unlocked:
+        open_points.append(f"the lock was not read: what was signed after size {report.size} is not known")
     return f", but {'; '.join(open_points)}" if open_points else ""
