@@ -9,13 +9,15 @@ its state in the store; from time to time the root of it is committed to the log
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
+from typing import Protocol
 
 import msgspec
 
 from decision_dna.ledger import layout
-from decision_dna.ledger.followers import ClaimFacts, Stretch, after_prefix
+from decision_dna.ledger.followers import STORE_ERRORS, ClaimFacts, Stretch, after_prefix, fold_failed
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.state import StateMap
@@ -23,7 +25,7 @@ from decision_dna.ledger.store import Batch, Store
 from decision_dna.ledger.writer import Placed
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import Natural
-from decision_dna.schemas.errors import BadInput, LedgerError
+from decision_dna.schemas.errors import BadInput, LedgerError, Unavailable
 from decision_dna.schemas.market import Arbitrage, Sandwich, SandwichPattern
 from decision_dna.schemas.payloads import decode_payload, newest_schema
 from decision_dna.schemas.stating import STATE, StateCommitted
@@ -52,8 +54,28 @@ class Projection(msgspec.Struct, frozen=True):
 # --- folding -------------------------------------------------------------------------------------------------------
 
 
-def fold_stretch(projection: Projection, state: StateMap, stretch: Stretch) -> tuple[set[bytes], int]:
-    """Fold events into a state. Returns the keys that changed, and of how many events the payload is gone."""
+class State(Protocol):
+    """What is folded into."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value, or None."""
+        ...
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set a key."""
+        ...
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key, if it is there."""
+        ...
+
+
+def fold_stretch(projection: Projection, state: State, stretch: Stretch) -> tuple[set[bytes], int]:
+    """Fold events into a state. Returns the keys that changed, and of how many events the payload is gone.
+
+    Raises FoldFailed, with the event, for whatever the fold raises: the state then holds a part of what the event changes,
+    and is of no more use.
+    """
     changed: set[bytes] = set()
     erased, types, fold, get = 0, projection.types, projection.fold, state.get
     for at, claim in enumerate(stretch.claims):
@@ -61,12 +83,17 @@ def fold_stretch(projection: Projection, state: StateMap, stretch: Stretch) -> t
             continue
         payload = stretch.payload(at)
         erased += payload is None
-        for key, value in fold(get, claim, payload):
-            changed.add(key)
-            if value is None:
-                state.delete(key)
-            else:
-                state.put(key, value)
+        try:
+            for key, value in fold(get, claim, payload):
+                changed.add(key)
+                if value is None:
+                    state.delete(key)
+                else:
+                    state.put(key, value)
+        except STORE_ERRORS:
+            raise
+        except Exception as error:
+            raise fold_failed(projection.name, stretch, at, error) from error
     return changed, erased
 
 
@@ -74,7 +101,7 @@ class ProjectionFollower:
     """Keeps a projection's state in memory and, saved each time another `save_events` are folded, in the store.
 
     Rows that change often are so written rarely; what was folded since is folded again after a restart. The state may be
-    asked for from any thread.
+    asked for from any thread. After a failure there is none: what was saved is for the next process to go on from.
     """
 
     def __init__(self, projection: Projection, *, save_events: int = SAVE_EVENTS) -> None:
@@ -84,17 +111,24 @@ class ProjectionFollower:
         self._state = StateMap()
         self._cursor = self._saved = 0
         self._unsaved: set[bytes] = set()
+        self._failed: Exception | None = None
         self._lock = threading.Lock()
+
+    @property
+    def failed(self) -> Exception | None:
+        """Why there is no state any more, if so."""
+        return self._failed
 
     def load(self, store: Store, cursor: int) -> None:
         """Read the whole state."""
-        with self._lock:
+        with self._lock, self._keeping_failure():
+            self._failed = None
             self._state, self._unsaved = StateMap(read_rows(store, self.rows[1])), set()
             self._cursor = self._saved = cursor
 
     def fold(self, stretch: Stretch, batch: Batch) -> int:
         """Fold; and where a save is due, put every row that changed since the last."""
-        with self._lock:
+        with self._lock, self._keeping_failure():
             changed, _ = fold_stretch(self.projection, self._state, stretch)
             self._unsaved |= changed
             self._cursor = stretch.end
@@ -110,8 +144,9 @@ class ProjectionFollower:
         self._unsaved, self._saved = set(), self._cursor
 
     def commitment(self) -> tuple[StateCommitted, list[Row]]:
-        """What the state comes to, and its rows."""
+        """What the state comes to, and its rows. Raises Unavailable after a failure."""
         with self._lock:
+            self._check_whole()
             committed = StateCommitted(
                 as_of=self._cursor,
                 entries=len(self._state),
@@ -122,9 +157,23 @@ class ProjectionFollower:
             return committed, self._state.items()
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key, as of the newest event folded."""
+        """The value of a key, as of the newest event folded. Raises Unavailable after a failure."""
         with self._lock:
+            self._check_whole()
             return self._state.get(key)
+
+    @contextmanager
+    def _keeping_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._failed = error
+            raise
+
+    def _check_whole(self) -> None:
+        if self._failed is not None:
+            said = str(self._failed) if isinstance(self._failed, LedgerError) else type(self._failed).__name__
+            raise Unavailable(f"the state of {self.name} is not kept any more: {said}")
 
 
 def commit_state(ledger: Ledger, follower: ProjectionFollower) -> Placed:

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from decision_dna.engine.projections import (
+    SAVE_EVENTS,
     Projection,
     decode_snapshot,
     encode_snapshot,
@@ -40,7 +41,7 @@ from decision_dna.ledger.store import Store
 from decision_dna.ledger.verification import Finding, Joint, Step
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import decode_claim, decode_entry
-from decision_dna.schemas.errors import BadInput, Malformed
+from decision_dna.schemas.errors import BadInput, FoldFailed, Malformed
 from decision_dna.schemas.payloads import kind_of
 from decision_dna.schemas.stating import STATE, StateCommitted
 
@@ -64,7 +65,11 @@ class Compared(msgspec.Struct, frozen=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """A state folded from all entries with seq < `as_of`, every commitment compared on the way, and how many payloads were gone."""
+    """A state folded from all entries with seq < `as_of`, every commitment compared on the way, and how many payloads were gone.
+
+    Where the fold failed, `as_of` is the seq of the event, there is no state (no root, no rows), and the commitments to
+    later states are not compared.
+    """
 
     root: bytes
     as_of: int
@@ -72,6 +77,7 @@ class Replayed(msgspec.Struct, frozen=True):
     erased: int
     compared: list[Compared]
     rows: list[tuple[bytes, bytes]]
+    failed: FoldFailed | None = None
 
 
 class Folded(msgspec.Struct, frozen=True):
@@ -114,10 +120,13 @@ def replay(
     mine = [each for each in mine if each.said.version == projection.version]
     compared: list[Compared] = []
     last = Folded(0, StateMap(), 0)
-    for last in states(events, projection, [each.said.as_of for each in mine], start):
-        here = [each for each in mine if each.said.as_of == last.as_of]
-        known = {each.commitment.seq for each in compared}
-        compared += [_compare(each, last) for each in here if each.seq not in known]
+    try:
+        for last in states(events, projection, [each.said.as_of for each in mine], start):
+            here = [each for each in mine if each.said.as_of == last.as_of]
+            known = {each.commitment.seq for each in compared}
+            compared += [_compare(each, last) for each in here if each.seq not in known]
+    except FoldFailed as error:
+        return Replayed(b"", error.seq, 0, last.erased, compared, [], error)
     return Replayed(last.state.root(), last.as_of, len(last.state), last.erased, compared, last.state.items())
 
 
@@ -176,6 +185,39 @@ def _best_snapshot(
     return None
 
 
+class _Overlay:
+    """The rows of the store with what is folded over them: nothing is written."""
+
+    def __init__(self, store: Store, prefix: bytes) -> None:
+        self._store, self._prefix = store, prefix
+        self._changed: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._changed[key] if key in self._changed else self._store.get("views", self._prefix + key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self._changed[key] = value
+
+    def delete(self, key: bytes) -> None:
+        self._changed[key] = None
+
+
+def follower_state(store: Store, reader: LogReader, projection: Projection) -> tuple[int, FoldFailed | None]:
+    """Return the saved cursor of a projection, and the failure that a follower meets before it would save again, if any.
+
+    Found by folding from the cursor on, so it is true of what is stored, whether a process is following or not.
+    """
+    cursor = read_cursor(store, projection.name)
+    saved = cursor.seq if cursor is not None and fits(cursor, projection.version, reader) else 0
+    rows = _Overlay(store, state_prefix(projection)) if saved else StateMap()
+    try:
+        for stretch in stretches(store, saved, min(reader.size, saved + SAVE_EVENTS + STRETCH_EVENTS)):
+            fold_stretch(projection, rows, stretch)
+    except FoldFailed as error:
+        return saved, error
+    return saved, None
+
+
 # --- step 10 -------------------------------------------------------------------------------------------------------
 
 
@@ -195,19 +237,23 @@ def state_check(source: Source, projections: Sequence[Projection]) -> Check:
                 commitments.append(found)
         known = {(each.name, each.version) for each in projections}
         foreign = [each for each in commitments if (each.said.projection, each.said.version) not in known]
-        compared = _compared(source, projections, commitments, findings)
+        replays = _replays(source, projections, commitments, findings)
+        compared = [each for replayed in replays for each in replayed.compared]
         findings += [_difference(each) for each in compared if each.outcome == "different"]
-        unknown = len(foreign) + sum(each.outcome == "unknown" for each in compared)
+        failures = [str(replayed.failed) for replayed in replays if replayed.failed is not None]
+        unknown = len(foreign) + sum(each.outcome == "unknown" for each in compared) + len(failures)
         status = "fail" if findings else "inconclusive" if unknown or not commitments else "pass"
         text = f"{sum(each.outcome == 'equal' for each in compared)} of {len(commitments)} state commitments are what the log gives"
-        return Extra(Step.STATE, status, text if commitments else "no state was committed", findings)
+        return Extra(
+            Step.STATE, status, "; ".join([text if commitments else "no state was committed", *failures]), findings
+        )
 
     return check
 
 
-def _compared(
+def _replays(
     source: Source, projections: Sequence[Projection], commitments: list[Commitment], findings: list[Finding]
-) -> list[Compared]:
+) -> list[Replayed]:
     """Every commitment to a projection that is known here; those that no entry may make are findings."""
     early = [each for each in commitments if each.said.as_of <= each.seq]
     findings += [
@@ -215,14 +261,14 @@ def _compared(
         for each in commitments
         if each.said.as_of > each.seq
     ]
-    compared: list[Compared] = []
+    replays: list[Replayed] = []
     for projection in projections:
         last = max((each.said.as_of for each in early if each.said.projection == projection.name), default=0)
         try:
-            compared += replay(source_stretches(source, last), projection, early).compared
+            replays.append(replay(source_stretches(source, last), projection, early))
         except BadInput as error:
             findings.append(Finding(Step.STATE, None, f"projection {projection.name} cannot be folded: {error}"))
-    return compared
+    return replays
 
 
 def _difference(compared: Compared) -> Finding:
@@ -260,9 +306,14 @@ def check_views(
     differences: list[str] = []
     expected: set[bytes] = set()
     for projection in projections:
-        rows, erased = _expected_rows(store, reader, projection)
         prefixes = (state_prefix(projection), snapshot_prefix(projection), cursor_key(projection.name))
         stored = {key: value for prefix in prefixes for key, value in store.scan("views", prefix, after_prefix(prefix))}
+        try:
+            rows, erased = _expected_rows(store, reader, projection)
+        except FoldFailed as error:
+            differences.append(f"the rows of {projection.name} cannot be checked: {error}")
+            expected |= set(stored)
+            continue
         doubt = f" (unless {erased} payloads are erased that it came from)" if erased else ""
         for key in sorted({*rows, *stored}):
             have, want = stored.get(key), rows.get(key)

@@ -11,6 +11,10 @@ restore) means: drop the follower's rows, and start at 0.
 
 Reading and decoding costs more than most folds, so it is done once, in *stretches* of at most `STRETCH_EVENTS` that
 never cross a multiple of it, and every follower folds the same stretch: few enough to be still in the processor's cache.
+
+A follower that raises stops alone: `failures` names it and the event, nothing of that stretch is saved for it, and the
+others go on. The next process tries it again from its cursor: its code may be newer. An error of the store, or an entry
+that is not one, stops all of them (`failed`).
 """
 
 import threading
@@ -27,8 +31,9 @@ from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Batch, Store
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import Hash, Natural, decode_entry
-from decision_dna.schemas.errors import InvariantBroken, LedgerError, Malformed, Unavailable
+from decision_dna.schemas.errors import FoldFailed, InvariantBroken, LedgerError, Malformed, StoreFailed, Unavailable
 from decision_dna.schemas.payloads import is_open
+from decision_dna.schemas.texts import id_text
 
 STRETCH_EVENTS = 512
 CLEARED_ROWS = 10_000
@@ -189,8 +194,22 @@ class Follower(Protocol):
 
     def fold(self, stretch: Stretch, batch: Batch) -> int:
         """Fold the events that follow on those folded before; put changed rows. Returns the seq up to which the rows now go,
-        which may lie before the stretch's end (then what is after it is folded again after a restart)."""
+        which may lie before the stretch's end (then what is after it is folded again after a restart). After it raised it is
+        not called again."""
         ...
+
+
+STORE_ERRORS = (StoreFailed, Unavailable)
+"""What no follower is to blame for: they stop all."""
+
+
+def fold_failed(name: str, stretch: Stretch, at: int, error: Exception) -> FoldFailed:
+    """Return the failure of a fold at `first` + `at`; a failure that has its place already stays as it is."""
+    if isinstance(error, FoldFailed):
+        return error
+    seq, event_id = stretch.first + at, id_text(stretch.claims[at].id)
+    message = f"{name} cannot be folded past seq {seq} (event {event_id}): {type(error).__name__}"
+    return FoldFailed(message, name=name, seq=seq, event_id=event_id, detail=f"{message}: {error}")
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -251,6 +270,7 @@ class Followers:
         self._positions: dict[str, int] = {}
         self._saved: dict[str, int] = {}
         self._stopping = False
+        self._failures: dict[str, FoldFailed] = {}
         self._failed: LedgerError | None = None
         self._thread: threading.Thread | None = None
 
@@ -261,13 +281,18 @@ class Followers:
 
     @property
     def lag(self) -> int:
-        """How many visible events the slowest has yet to fold."""
-        return self._reader.size - self._folded()
+        """How many visible events the slowest has yet to fold; one that has failed counts on."""
+        return self._reader.size - min(self._positions.values(), default=self._reader.size)
 
     @property
     def failed(self) -> LedgerError | None:
         """Why the thread ended by itself, if so."""
         return self._failed
+
+    @property
+    def failures(self) -> Mapping[str, FoldFailed]:
+        """The followers that have failed, by name."""
+        return dict(self._failures)
 
     def load(self) -> None:
         """Take up every follower where its cursor is; those whose cursor does not fit begin anew."""
@@ -276,37 +301,56 @@ class Followers:
             if cursor is None or not fits(cursor, follower.version, self._reader):
                 clear(self._store, follower)
                 cursor = Cursor(follower.version, 0, START)
-            follower.load(self._store, cursor.seq)
             self._positions[follower.name] = self._saved[follower.name] = cursor.seq
+            try:
+                follower.load(self._store, cursor.seq)
+            except STORE_ERRORS:
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever a follower raises is reported under its name
+                message = f"{follower.name} cannot be taken up at seq {cursor.seq}: {type(error).__name__}"
+                self._stop(
+                    follower, FoldFailed(message, name=follower.name, seq=cursor.seq, detail=f"{message}: {error}")
+                )
 
     def step(self) -> bool:
-        """Fold one stretch into all that have not seen it, and save. False where there is nothing to fold."""
+        """Fold one stretch into all that have not seen it and have not failed, and save. False where there is nothing to fold."""
         size = self._reader.size
         start = min(self._folded(), size)
         if start >= size:
             return False
         stretch = read_stretch(self._store, start, min(size, start - start % STRETCH_EVENTS + STRETCH_EVENTS))
-        batch, moved = self._store.batch(), False
         for follower in self._followers:
             unseen = stretch.between(self._positions[follower.name], stretch.end)
-            if unseen.raws:
-                moved |= self._fold(follower, unseen, batch)
-        if moved:
-            # Lost with the power, it is folded again from the cursor that was there before: rows and cursor go together.
-            self._store.write(batch, durable=False)
+            if unseen.raws and follower.name not in self._failures:
+                self._fold(follower, unseen)
         with self._changed:
-            self._positions = {name: max(at, stretch.end) for name, at in self._positions.items()}
+            ahead = {name: max(at, stretch.end) for name, at in self._positions.items() if name not in self._failures}
+            self._positions.update(ahead)
             self._changed.notify_all()
         return True
 
-    def _fold(self, follower: Follower, unseen: Stretch, batch: Batch) -> bool:
-        saved = follower.fold(unseen, batch)
+    def _fold(self, follower: Follower, unseen: Stretch) -> None:
+        batch = self._store.batch()  # its own: what a follower put before it failed is in nobody's write
+        try:
+            saved = follower.fold(unseen, batch)
+        except STORE_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever a follower raises is reported under its name
+            self._stop(follower, fold_failed(follower.name, unseen, 0, error))
+            return
         if saved == self._saved[follower.name]:
-            return False
+            return
         last = hashing.entry_hash(unseen.raws[saved - 1 - unseen.first])
         batch.put("views", cursor_key(follower.name), codec.encode(Cursor(follower.version, saved, last)))
+        # Lost with the power, it is folded again from the cursor that was there before: rows and cursor go together.
+        self._store.write(batch, durable=False)
         self._saved[follower.name] = saved
-        return True
+
+    def _stop(self, follower: Follower, failure: FoldFailed) -> None:
+        with self._changed:
+            self._failures[follower.name] = failure
+            self._positions[follower.name] = failure.seq
+            self._changed.notify_all()
 
     def catch_up(self) -> None:
         """Fold all that is visible, in this thread; for use without `start`."""
@@ -327,11 +371,14 @@ class Followers:
             self._changed.notify_all()
 
     def wait_until(self, seq: int, timeout_seconds: float) -> None:
-        """Return once everything before `seq` is folded. Raises Unavailable after the timeout, or what made the thread end."""
+        """Return once everything before `seq` is folded. Raises Unavailable after the timeout, what made the thread end, or,
+        once the others are there, why a follower failed."""
         with self._changed:
             done = self._changed.wait_for(lambda: self._ended() or self._folded() >= seq, timeout_seconds)
         if self._failed is not None:
             raise self._failed
+        for failure in self.failures.values():
+            raise failure
         if not done or self._folded() < seq:
             raise Unavailable(f"the followers are at {self._folded()}, not at {seq}")
 
@@ -344,8 +391,9 @@ class Followers:
             self._thread.join()
 
     def _folded(self) -> int:
-        """Where the slowest is; without followers nothing waits to be folded."""
-        return min(self._positions.values(), default=self._reader.size)
+        """Where the slowest is that has not failed; without any nothing waits to be folded."""
+        live = [at for name, at in self._positions.items() if name not in self._failures]
+        return min(live, default=self._reader.size)
 
     def _ended(self) -> bool:
         return self._stopping or self._failed is not None
@@ -356,9 +404,14 @@ class Followers:
                 if not self.step():
                     self._wait()
         except LedgerError as error:
-            with self._changed:
-                self._failed = error
-                self._changed.notify_all()
+            self._end(error)
+        except Exception as error:  # noqa: BLE001  # a bug of ours must be told too, not end a thread in silence
+            self._end(InvariantBroken(f"the followers' thread has failed: {error!r}"))
+
+    def _end(self, error: LedgerError) -> None:
+        with self._changed:
+            self._failed = error
+            self._changed.notify_all()
 
     def _wait_for_wake(self) -> None:
         with self._changed:

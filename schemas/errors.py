@@ -16,6 +16,7 @@
     ├── Unavailable           the ledger is closed, or its writer has stopped  503
     ├── CannotOpen            start-up refused, and why                        503
     ├── StoreFailed           a write did not succeed: stops the writer        503
+    ├── FoldFailed            a fold raised for an event: stops its follower   500
     └── InvariantBroken       our own arithmetic is wrong: stops the writer    500
 
 Bad input raises, bad arithmetic crashes: nothing but a `LedgerError` leaves a decoder.
@@ -90,6 +91,15 @@ class StoreFailed(LedgerError):
     """A write to disk did not succeed; whether it is stored is unknown."""
 
 
+class FoldFailed(LedgerError):
+    """A fold raised for the event at `seq`. Its text, which anyone may be told, names the kind of error alone; `detail`
+    may quote the payload."""
+
+    def __init__(self, message: str, *, name: str = "", seq: int = 0, event_id: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.name, self.seq, self.event_id, self.detail = name, seq, event_id, detail or message
+
+
 class InvariantBroken(LedgerError):
     """Our own arithmetic is wrong. Never caught to go on."""
 
@@ -106,6 +116,7 @@ HTTP_STATUS: dict[type[LedgerError], int] = {
     Unavailable: 503,
     CannotOpen: 503,
     StoreFailed: 503,
+    FoldFailed: 500,
     InvariantBroken: 500,
 }
 

@@ -142,3 +142,31 @@ def plain_view(value: Any) -> Any:
         case dict():
             return {key: item if isinstance(item, str | int) else plain_view(item) for key, item in value.items()}
     return value
+
+
+# --- health --------------------------------------------------------------------------------------------------------
+
+
+class FailureView(msgspec.Struct, frozen=True):
+    """The event at which a follower stopped. `error` names the kind of error, and quotes no payload."""
+
+    seq: int
+    id: str
+    error: str
+
+
+class FollowerHealth(msgspec.Struct, frozen=True):
+    """The next seq that a follower folds, and why it never will, if it has failed."""
+
+    next_seq: int
+    failed: FailureView | None
+
+
+class HealthView(msgspec.Struct, frozen=True):
+    """How a service is. `reasons`: why it is not ready, if so."""
+
+    status: str
+    origin: str
+    ready: bool
+    reasons: list[str]
+    followers: dict[str, FollowerHealth]

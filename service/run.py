@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import uvloop
 
-from decision_dna.engine.projections import DETECTIONS, ProjectionFollower, commit_state
+from decision_dna.engine.projections import DETECTIONS, Projection, ProjectionFollower, commit_state
 from decision_dna.engine.scenarios import write_blocks
 from decision_dna.engine.watch import blocks_from, follow
 from decision_dna.ledger.audit import Report
@@ -49,6 +49,7 @@ class Told(NamedTuple):
     address: Callable[[str], None]
     seen: Callable[[Seen], None]
     state: Callable[[str, int], None]
+    state_missing: Callable[[str, str], None]
     anchor: Callable[[int, AnchorConfirmed], None]
     report: Callable[[Report], None]
 
@@ -56,23 +57,26 @@ class Told(NamedTuple):
 class Followed(ProjectionFollower):
     """A projection that can be waited for."""
 
-    def __init__(self) -> None:
-        super().__init__(DETECTIONS)
+    def __init__(self, projection: Projection) -> None:
+        super().__init__(projection)
         self._folded = threading.Condition()
         self._end = 0
 
     def fold(self, stretch: Stretch, batch: Batch) -> int:
-        """Fold, and say so."""
-        saved = super().fold(stretch, batch)
-        with self._folded:
-            self._end = stretch.end
-            self._folded.notify_all()
+        """Fold, and say so; also that it failed."""
+        try:
+            saved = super().fold(stretch, batch)
+        finally:
+            with self._folded:
+                self._end = stretch.end
+                self._folded.notify_all()
         return saved
 
     def wait_until(self, seq: int) -> None:
-        """Return once everything before `seq` is folded, by this process or an earlier one. Raises Unavailable."""
+        """Return once everything before `seq` is folded, by this process or an earlier one, or the fold has failed. Raises
+        Unavailable."""
         with self._folded:
-            done = self._folded.wait_for(lambda: max(self._end, self._cursor) >= seq, FOLDED_SECONDS_MAX)
+            done = self._folded.wait_for(lambda: self.failed or max(self._end, self._cursor) >= seq, FOLDED_SECONDS_MAX)
         if not done:
             raise Unavailable(f"the projection did not come to {seq} in {FOLDED_SECONDS_MAX:.0f} s")
 
@@ -97,9 +101,14 @@ def source_of(blocks: Path | None, data: Path, made: Path, *, may_make: bool) ->
     return made, "made"
 
 
-def run(ledger: Ledger, source: Path, settings: Settings, told: Told, *, once: bool) -> Report:
-    """Do the main job until a signal; with `once`, until the first verification. Returns that. Raises LedgerError, KeyboardInterrupt."""
-    return run_loop(_Job(ledger, source, settings, told).run(once=once))
+def run(
+    ledger: Ledger, source: Path, settings: Settings, told: Told, *, once: bool, projection: Projection = DETECTIONS
+) -> Report:
+    """Do the main job until a signal; with `once`, until the first verification. Returns that. Raises LedgerError, KeyboardInterrupt.
+
+    Where the projection cannot be folded, recording goes on; its commitment is missing, and `told` says why.
+    """
+    return run_loop(_Job(ledger, source, settings, told, projection).run(once=once))
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
@@ -123,9 +132,9 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
 class _Job:
     """One run of the main job."""
 
-    def __init__(self, ledger: Ledger, source: Path, settings: Settings, told: Told) -> None:
+    def __init__(self, ledger: Ledger, source: Path, settings: Settings, told: Told, projection: Projection) -> None:
         self._ledger, self._source, self._settings, self._told = ledger, source, settings, told
-        self._projection = Followed()
+        self._projection = Followed(projection)
         self._halt = threading.Event()
         self._read: set[str] = set()
 
@@ -169,9 +178,13 @@ class _Job:
         return report
 
     def _commit_state(self) -> None:
-        self._projection.wait_until(self._ledger.reader.size)
-        placed = commit_state(self._ledger, self._projection)
-        self._told.state(DETECTIONS.name, placed.seq)
+        try:
+            self._projection.wait_until(self._ledger.reader.size)
+            placed = commit_state(self._ledger, self._projection)
+        except Unavailable as error:
+            self._told.state_missing(self._projection.name, str(error))
+        else:
+            self._told.state(self._projection.name, placed.seq)
 
     def _verify(self) -> Report:
         source = StoreSource(self._ledger.store, self._ledger.reader.head())

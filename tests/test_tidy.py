@@ -29,6 +29,8 @@ UNREACHED = {
 
 CATCH_ALL = {
     "ledger/workers.py": "whatever a function raises in a worker is for the one who asked for it",
+    "engine/projections.py": "whatever a fold raises is reported with the event that it was given",
+    "ledger/followers.py": "whatever a follower raises is reported under its name, and the others go on",
     "ledger/rocks.py": "rocksdict raises plain `Exception` for whatever RocksDB reports; it leaves as ours",
     "tests/second_verifier/agree.py": "a fuzzer: whatever escapes a verifier is what it looks for",
 }

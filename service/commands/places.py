@@ -109,7 +109,10 @@ def written(path: Path, *, adopt: bool = False) -> Iterator[Ledger]:
             IndexFollower(),
             *[ProjectionFollower(projection) for projection in PROJECTIONS],
         ]
-        Followers(ledger.store, ledger.reader, followers).catch_up()
+        driven = Followers(ledger.store, ledger.reader, followers)
+        driven.catch_up()
+        for failure in driven.failures.values():
+            complain(failure.detail)
 
 
 def _opened(path: Path, *, adopt: bool) -> Ledger:

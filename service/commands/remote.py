@@ -16,7 +16,7 @@ from decision_dna.ledger.exchange import parse_address
 from decision_dna.ledger.remote import DEADLINE_SECONDS, RemoteLog
 from decision_dna.schemas.errors import Malformed, Refused
 from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX
-from decision_dna.schemas.views import LineageView
+from decision_dna.schemas.views import HealthView, LineageView
 
 DEADLINE = "DNA_DEADLINE_SECONDS"
 KEY = "MASTER_API_KEY"
@@ -79,10 +79,13 @@ class Service(RemoteLog):
         self._check_values(data)
         return data
 
-    def health(self) -> dict[str, Any]:
-        """Return whether it is ready and, if its metrics may be read, how process and disk are. Raises Unavailable."""
-        ready: dict[str, Any] = {**self._ask(dict[str, str], "/api/health/ready")}
+    def health(self) -> HealthView:
+        """Return how each of its parts is. Raises Unavailable."""
+        return self._ask(HealthView, "/api/health")
+
+    def system(self) -> dict[str, Any]:
+        """Return how process and disk are, if its metrics may be read. Raises Unavailable."""
         try:
-            return {**ready, **self._ask(dict[str, Any], "/api/health/metrics/system")}
+            return self._ask(dict[str, Any], "/api/health/metrics/system")
         except Refused as error:
-            return {**ready, "process": f"not shown: {error}"}
+            return {"process": f"not shown: {error}"}

@@ -1,5 +1,6 @@
 """`dna replay`: engine state rebuilt from the log alone, held against every commitment to it."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -7,7 +8,7 @@ import typer
 from decision_dna.engine.projections import PROJECTIONS, Projection
 from decision_dna.engine.replay import Replayed, replay_log
 from decision_dna.service.commands.places import View, fixed_view
-from decision_dna.service.commands.terminal import Dir, Json, write, write_facts, write_json, write_table
+from decision_dna.service.commands.terminal import Dir, Json, complain, write, write_facts, write_json, write_table
 from decision_dna.service.commands.views import parse_time
 
 
@@ -23,18 +24,27 @@ def replay(
 ) -> int:
     """Rebuild engine state from the log and compare it with the committed one.
 
-    Exit code 1 where a committed state is not what the log gives, 3 where erased payloads leave it unknown.
+    Exit code 1 where a committed state is not what the log gives, 3 where erased payloads leave it unknown, or where it
+    cannot be folded past an event, which is named.
     """
     with fixed_view(directory) as log:
         end = None if to is None else _end(log, to)
         replayed = {each.name: replay_log(log.store, log.reader, each, end) for each in _chosen(projection)}
+    return write_replayed(replayed, rows=rows, json=json)
+
+
+def write_replayed(replayed: Mapping[str, Replayed], *, rows: bool, json: bool) -> int:
+    """Print what replays came to, by projection. Returns the exit code."""
     outcomes = {compared.outcome for each in replayed.values() for compared in each.compared}
     for name, result in replayed.items():
         if json:
             write_json(_view(name, result, rows=rows))
         else:
             _write(name, result, rows=rows)
-    return 1 if "different" in outcomes else 3 if "unknown" in outcomes else 0
+    failures = [each.failed for each in replayed.values() if each.failed is not None]
+    for failure in failures:
+        complain(failure.detail)
+    return 1 if "different" in outcomes else 3 if failures or "unknown" in outcomes else 0
 
 
 def _chosen(name: str | None) -> list[Projection]:
@@ -63,7 +73,14 @@ def _view(name: str, replayed: Replayed, *, rows: bool) -> dict[str, object]:
         }
         for each in replayed.compared
     ]
-    view = {"projection": name, "as_of": replayed.as_of, "entries": replayed.entries, "root": replayed.root.hex()}
+    view: dict[str, object] = {
+        "projection": name,
+        "as_of": replayed.as_of,
+        "entries": replayed.entries,
+        "root": replayed.root.hex(),
+    }
+    if replayed.failed is not None:
+        view["failed"] = {"seq": replayed.failed.seq, "id": replayed.failed.event_id, "error": replayed.failed.detail}
     state = {"rows": {key.decode(errors="replace"): value.hex() for key, value in replayed.rows}} if rows else {}
     return {**view, "erased": replayed.erased, "compared": compared, **state}
 
@@ -74,7 +91,7 @@ def _write(name: str, replayed: Replayed, *, rows: bool) -> None:
             ("projection", name),
             ("entries folded", f"{replayed.as_of}: those before seq {replayed.as_of}"),
             ("rows of state", replayed.entries),
-            ("state root", replayed.root.hex()),
+            ("state root", "none: the fold failed" if replayed.failed is not None else replayed.root.hex()),
             ("erased payloads", replayed.erased),
         ]
     )

@@ -14,7 +14,7 @@ from decision_dna.service import run as main_job
 from decision_dna.service.anchoring import LOCAL_CHAIN
 from decision_dna.service.commands.making import made
 from decision_dna.service.commands.places import Adopt
-from decision_dna.service.commands.terminal import Dir, Json, write, write_json
+from decision_dna.service.commands.terminal import Dir, Json, complain, write, write_json
 from decision_dna.service.commands.verifying import write_report
 from decision_dna.service.commands.watching import Tally, write_seen
 from decision_dna.service.http.server import serve as serve_ledger
@@ -76,7 +76,7 @@ def run(
     close it; then the whole log is verified. It goes on watching and serving on loopback until Ctrl-C.
 
     Exit code 1 where the log does not hold, or (with --once) an event was refused; 2 (likewise) where none of the files was a
-    block.
+    block; 3 (likewise) where a state could not be committed.
     """
     settings = read_settings({"port": port}, os.environ, SETTINGS_FILE)
     is_new = not (directory / "db").exists()
@@ -86,20 +86,26 @@ def run(
         made(directory, origin or f"local/{what}-blocks")
     if not json:
         write(f"ledger {directory}, {what} blocks: {source}")
-    tally = Tally()
+    tally, missing = Tally(), list[str]()
     try:
         with open_ledger(directory, adopt=adopt) as ledger:
-            report = main_job.run(ledger, source, settings, _told(tally, json=json), once=once)
+            report = main_job.run(ledger, source, settings, _told(tally, missing, json=json), once=once)
     except KeyboardInterrupt:
         return 0
-    return tally.code() if report.holds else 1
+    if not report.holds:
+        return 1
+    return tally.code() or (3 if missing else 0)
 
 
-def _told(tally: Tally, *, json: bool) -> main_job.Told:
+def _told(tally: Tally, missing: list[str], *, json: bool) -> main_job.Told:
     def state(projection: str, seq: int) -> None:
         if not json:
             write(tally.sentence())
             write(f"state of {projection} committed by entry {seq}")
+
+    def state_missing(projection: str, why: str) -> None:
+        missing.append(projection)
+        complain(f"the state of {projection} is not committed: {why}")
 
     def anchor(seq: int, anchor: AnchorConfirmed) -> None:
         if not json:
@@ -115,7 +121,7 @@ def _told(tally: Tally, *, json: bool) -> main_job.Told:
         tally.add(found)
         write_seen(found, json=json)
 
-    return main_job.Told(lambda address: _say_address(address, json=json), seen, state, anchor, report)
+    return main_job.Told(lambda address: _say_address(address, json=json), seen, state, state_missing, anchor, report)
 
 
 def _say_address(address: str, *, json: bool) -> None:

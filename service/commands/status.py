@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from decision_dna.engine.projections import PROJECTIONS
+from decision_dna.engine.replay import follower_state
 from decision_dna.ledger.freshness import Newest, freshness, last_anchor
 from decision_dna.ledger.home import home_of
 from decision_dna.ledger.lock import Lock
@@ -28,8 +30,9 @@ from decision_dna.service.settings import described, read_settings
 def status(place: Place, read_only: ReadOnly = False, json: Json = False) -> int:
     """Say how a ledger stands: size, head, heartbeat, deadlines, disk.
 
-    Exit code 1 where the newest heartbeat or anchor is older than the policy promises. (A service's address tells size,
-    head and how its process is; deadlines are told of a folder, also of the one that the service writes.)
+    Exit code 1 where the newest heartbeat or anchor is older than the policy promises, a state cannot be folded past an
+    event, or a service is not ready. (A service's address tells size, head and how its process is; deadlines are told of a folder, also of the one
+    that the service writes.)
     """
     check_place(place, read_only=read_only)
     if is_address(place):
@@ -45,7 +48,9 @@ def status(place: Place, read_only: ReadOnly = False, json: Json = False) -> int
         write_json(facts)
     else:
         write_facts([(name.replace("_", " "), "none" if value is None else value) for name, value in facts.items()])
-    return 1 if str(facts.get("freshness", "")).startswith("fail") else 0
+    stopped = any(name.endswith(_FAILED) and value is not None for name, value in facts.items())
+    stopped = stopped or facts.get("status", READY) != READY
+    return 1 if stopped or str(facts.get("freshness", "")).startswith("fail") else 0
 
 
 def _facts(log: View, now: int) -> dict[str, Any]:
@@ -71,6 +76,7 @@ def _facts(log: View, now: int) -> dict[str, Any]:
         "anchor_seconds_max": policy.anchor_seconds_max,
         "anchor_events_max": policy.anchor_events_max,
         "indexed_events": log.indexes.saved(),
+        **_state_facts(log),
         "disk_bytes": log.store.size_bytes(),
     }
 
@@ -89,13 +95,30 @@ def _home(file: Path) -> str:
     return f"here, since size {homes[-1].size}{without}"
 
 
+READY, _FAILED = "ready", "_failed"
+
+
+def _state_facts(log: View) -> dict[str, Any]:
+    """Return how far the state of each projection is saved, and the event past which it cannot be folded."""
+    facts: dict[str, Any] = {}
+    for projection in PROJECTIONS:
+        saved, failure = follower_state(log.store, log.reader, projection)
+        facts[f"{projection.name}_saved_events"] = saved
+        facts[f"{projection.name}{_FAILED}"] = None if failure is None else failure.detail
+    return facts
+
+
 def _remote_facts(address: str) -> dict[str, Any]:
     with Service.at(address) as service:
         try:
             head = note_of(service.checkpoint())
         except ProofRejected as error:
             raise Unavailable(f"{address} does not answer like a ledger's service: {error}") from None
-        return {"size": head.size, "root": head.root.hex(), **service.health()}
+        health = service.health()
+        followers = {f"{name}{_FAILED}": each.failed and each.failed.error for name, each in health.followers.items()}
+        ready = READY if health.ready else "; ".join(health.reasons)
+        facts = {"size": head.size, "root": head.root.hex(), "status": ready, "origin": health.origin}
+        return {**service.system(), **followers, **facts}
 
 
 def config(

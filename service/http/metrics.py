@@ -5,7 +5,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 import msgspec
@@ -84,10 +84,12 @@ class Metrics:
         """A subscriber got so many."""
         self._sent += events
 
-    def exposition(self, lag: int, subscribers: int) -> bytes:
-        """The text that Prometheus reads."""
+    def exposition(self, lag: int, subscribers: int, failed: Mapping[str, bool]) -> bytes:
+        """The text that Prometheus reads. `failed`: for each follower, whether it has failed."""
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Families([*self._counters(), self._histogram(), *self._gauges(lag, subscribers)]))
+        registry.register(
+            _Families([*self._counters(), self._histogram(), *self._gauges(lag, subscribers), _followers(failed)])
+        )
         return generate_latest(registry)
 
     def _counters(self) -> Iterator[Metric]:
@@ -139,6 +141,13 @@ class Metrics:
         recent = sorted(self._recent) or [0.0]
         p50, p99 = recent[len(recent) // 2], recent[len(recent) * 99 // 100]
         return PerformanceView(self._outcomes["new"], p50, p99, self._ledger.writer.queued, in_hand, lag, subscribers)
+
+
+def _followers(failed: Mapping[str, bool]) -> Metric:
+    gauge = GaugeMetricFamily("dna_follower_failed", "1 where a follower has stopped at an event", labels=["name"])
+    for name, has_failed in sorted(failed.items()):
+        gauge.add_metric([name], int(has_failed))
+    return gauge
 
 
 class _Families(Collector):

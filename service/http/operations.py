@@ -9,6 +9,7 @@ from decision_dna.schemas.receipts import BatchReceipt, EventReceipt, Problem
 from decision_dna.schemas.views import (
     ConsistencyView,
     EventView,
+    HealthView,
     LineageView,
     PageView,
     RunView,
@@ -154,7 +155,7 @@ STATE = Operation(
 )
 ANCHORS = Operation("get", "/api/anchors", "The confirmed anchors, newest first", _PAGING, PageView)
 ANCHOR = Operation("get", "/api/anchors/{number}", "The anchor of a number", (), EventView)
-HEALTH = Operation("get", "/api/health", "It answers", (), dict[str, str])
+HEALTH = Operation("get", "/api/health", "It answers; how each part is", (), HealthView)
 READY = Operation("get", "/api/health/ready", "It can append and read; 503 where it cannot", (), dict[str, str])
 SYSTEM = Operation("get", "/api/health/metrics/system", "Process and disk", (), SystemView)
 PERFORMANCE = Operation("get", "/api/health/metrics/performance", "Latencies and queues", (), PerformanceView)

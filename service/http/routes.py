@@ -17,10 +17,13 @@ from decision_dna.ledger.tlogproof import format_proof
 from decision_dna.ledger.views import event_view
 from decision_dna.schemas import codec
 from decision_dna.schemas.anchoring import CONFIRMED
-from decision_dna.schemas.errors import Malformed, NotFound, Unavailable
+from decision_dna.schemas.errors import FoldFailed, Malformed, NotFound, Unavailable
 from decision_dna.schemas.texts import time_ns
 from decision_dna.schemas.views import (
     ConsistencyView,
+    FailureView,
+    FollowerHealth,
+    HealthView,
     LineageView,
     PageView,
     RunView,
@@ -230,6 +233,8 @@ def show_state(request: Asked, projection: FromPath[str]) -> Response[bytes]:
     reader = pinned(parts.ledger)
     at = number(asked["at"], "at", reader.size)
     replayed = replay_log(parts.ledger.store, reader, found[0].projection, at, from_snapshot=True)
+    if replayed.failed is not None:
+        raise replayed.failed
     return json(_state_view(found[0], replayed.as_of, replayed.root, replayed.rows))
 
 
@@ -266,17 +271,31 @@ def show_anchor(request: Asked, number_text: FromPath[str]) -> Response[bytes]:
 
 @get(operations.HEALTH.path, sync_to_thread=False)
 def show_health(request: Asked) -> Response[bytes]:
-    """It answers."""
-    return json({"status": "up", "origin": parts_of(request).ledger.origin})
+    """Answer that the process runs, and say of each part how it is: 200 also where one has failed."""
+    parts = parts_of(request)
+    failures = parts.followers.failures
+    followers = {
+        name: FollowerHealth(at, _failure_view(failures.get(name))) for name, at in parts.followers.positions.items()
+    }
+    return json(HealthView("up", parts.ledger.origin, not _reasons(parts), _reasons(parts), followers))
+
+
+def _failure_view(failure: FoldFailed | None) -> FailureView | None:
+    return None if failure is None else FailureView(failure.seq, failure.event_id, str(failure))
+
+
+def _reasons(parts: Running) -> list[str]:
+    """Return why the service is not ready: that of the writer, of the thread of followers, and of each that failed alone."""
+    errors = (parts.ledger.writer.stopped, parts.followers.failed, *parts.followers.failures.values())
+    return [str(error) for error in errors if error is not None]
 
 
 @get(operations.READY.path, sync_to_thread=False)
 def show_readiness(request: Asked) -> Response[bytes]:
     """Whether it appends and follows."""
     parts = parts_of(request)
-    for error in (parts.ledger.writer.stopped, parts.followers.failed):
-        if error is not None:
-            raise Unavailable(f"not ready: {error}")
+    if reasons := _reasons(parts):
+        raise Unavailable(f"not ready: {'; '.join(reasons)}")
     return json({"status": "ready", "origin": parts.ledger.origin})
 
 
@@ -299,7 +318,8 @@ def show_performance(request: Asked) -> Response[bytes]:
 def show_metrics(request: Asked) -> Response[bytes]:
     """For Prometheus."""
     parts = parts_of(request)
-    text = parts.metrics.exposition(parts.followers.lag, parts.tail.subscribers)
+    failed = {name: name in parts.followers.failures for name in parts.followers.positions}
+    text = parts.metrics.exposition(parts.followers.lag, parts.tail.subscribers, failed)
     return kept(text, operations.METRICS.media, "no-store")
 
 

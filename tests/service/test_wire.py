@@ -276,7 +276,7 @@ async def test_both_ways_are_counted() -> None:
         await here.ask(asked("GET", "/api/events/1/"))
         parts = here.front.parts
         assert parts.metrics.performance(0, 0, 0).appended_events == 1
-        text = parts.metrics.exposition(0, 0).decode()
+        text = parts.metrics.exposition(0, 0, {}).decode()
         assert 'dna_http_requests_total{method="GET",status="200"} 2.0' in text
         assert 'dna_http_requests_total{method="POST",status="201"} 1.0' in text
 
