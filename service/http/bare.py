@@ -1,60 +1,43 @@
 """The routes that stand in front of the framework, because they carry the load: submissions in, an event by its name, the stream out.
 
-Everything else goes on to the framework. Here too: who may ask at all (host and key), and the headers of every answer.
+The public log is in `public`; everything else goes on to the framework. Here too: who may ask at all (host and key), which
+paths and methods there are, and the headers of every answer.
 `wire` takes the commonest requests past ASGI too, and gives the answers that are made here.
 """
 
 import asyncio
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
-from typing import NamedTuple, cast
+from typing import cast
 from urllib.parse import urlsplit
 
-import msgspec
 from litestar import Litestar
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
+from decision_dna.ledger.views import event_view
 from decision_dna.ledger.writer import Appended, Placed
-from decision_dna.schemas.errors import LedgerError, Malformed, TooLarge
+from decision_dna.schemas.errors import LedgerError, Malformed, NotFound, TooLarge
 from decision_dna.schemas.submissions import BODY_BYTES_MAX, MEDIA_TYPES, Media, is_single
+from decision_dna.service.http.answers import ALWAYS, JSON, Whole, encode_json, refusal
 from decision_dna.service.http.asking import SELECTING, event_filter, number, parameters, truth
 from decision_dna.service.http.backlog import Backlog
-from decision_dna.service.http.problems import MEDIA_TYPE as PROBLEM
-from decision_dna.service.http.problems import RequestRefused, headers_of, problem_for, problem_of
-from decision_dna.service.http.reading import event_json
+from decision_dna.service.http.operations import OPEN_PATHS, allowed_methods
+from decision_dna.service.http.problems import RequestRefused, problem_of
+from decision_dna.service.http.public import PublicLog, is_public
+from decision_dna.service.http.routes import MAY_READ
 from decision_dna.service.http.running import Running
 from decision_dna.service.receipts import CommitReceipts, batch_receipt, event_receipt
+from decision_dna.service.settings import is_loopback
 
 LOCAL = "local"
 MASTER = "master"
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 SUBMIT_PATH = "/api/events"
+STREAM_PATH = "/api/stream"
 EVENT_PATH = "/api/events/"
-
-Headers = list[tuple[bytes, bytes]]
-SECURITY: Headers = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-]
-NO_STORE = (b"cache-control", b"no-store")
-ALWAYS: Headers = [*SECURITY, NO_STORE]
-JSON = b"application/json"
-
-_encode = msgspec.json.Encoder().encode
-
-
-class Whole(NamedTuple):
-    """A complete answer, but for the headers that every answer has."""
-
-    status: int
-    media: bytes
-    body: bytes
-    more: Sequence[tuple[bytes, bytes]] = ()
 
 
 class Front:
@@ -63,7 +46,9 @@ class Front:
     def __init__(self, parts: Running, rest: Litestar) -> None:
         self.parts, self._rest = parts, rest
         settings = parts.settings
-        self._hosts = {*LOOPBACK_NAMES, *settings.hosts, settings.host}
+        self._local_hosts = {*LOOPBACK_NAMES, settings.host} if is_loopback(settings.host) else set()
+        self._hosts = {name.strip("[]") for name in (*LOOPBACK_NAMES, *settings.hosts, settings.host)}
+        self._public = PublicLog(parts.ledger.reader)
         self._key = settings.master_api_key.reveal().encode()
         self._receipts: CommitReceipts | None = None
         self.backlog = Backlog(settings.held_bytes_max)
@@ -84,40 +69,73 @@ class Front:
 
     async def _route(self, scope: HTTPScope, receive: Receive, answer: "_Answer") -> None:
         headers = dict(scope["headers"])
-        self.check_host(headers)
+        is_local = self.is_local(scope["server"], headers)
         path, method = scope["path"], scope["method"]
-        if path == SUBMIT_PATH and method == "POST":
-            await self._submit(scope, headers, receive, answer)
-        elif path == "/api/stream" and method == "GET":
-            await self._subscribe(scope, headers, receive, answer)
-        elif method == "GET" and (name := event_name(path)):
-            await answer.whole(self.event(name, scope["query_string"]))
+        if is_public(path):
+            await answer.whole(await self._public.answer(scope, headers))
+        elif path == SUBMIT_PATH and method == "POST":
+            await self._submit(scope, headers, receive, answer, is_local=is_local)
+        elif method not in ("GET", "HEAD"):
+            raise _refused_method(path)
         else:
-            await self._rest(scope, receive, answer.send)
+            may_read = is_local or self._has_key(headers)
+            if path not in OPEN_PATHS:
+                self.check_reader(headers, is_local=is_local)
+            await self._read(scope, headers, receive, answer, may_read=may_read)
 
-    def check_host(self, headers: dict[bytes, bytes]) -> None:
-        """A page of another name that resolves to this machine (DNS rebinding) is no friend of its user. Raises RequestRefused."""
+    async def _read(
+        self, scope: HTTPScope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer", *, may_read: bool
+    ) -> None:
+        path = scope["path"]
+        if name := event_name(path):
+            await answer.whole(self.event(name, scope["query_string"]))
+        elif path == STREAM_PATH:
+            await self._subscribe(scope, headers, receive, answer)
+        elif path.endswith("/") and path not in OPEN_PATHS:
+            raise NotFound("nothing is here: no path ends in a slash")
+        else:  # the framework answers GET, and the server leaves the body out of answers to HEAD
+            asked = {**scope, "method": "GET", MAY_READ: may_read}
+            await self._rest(cast("Scope", asked), receive, answer.send)
+
+    def is_local(self, here: tuple[str, int | None] | None, headers: dict[bytes, bytes]) -> bool:
+        """Reject an unknown Host header (defence against DNS rebinding). Return whether only this machine can have sent the
+        request: the service listens on loopback, was reached there (`here`), and under a name of loopback. Raises RequestRefused.
+
+        (A proxy on this machine that passes the names of others on makes their requests those of other machines.)
+        """
         name = _host_name(headers.get(b"host", b""))
-        if name not in self._hosts and f"[{name}]" not in self._hosts:
+        if name not in self._hosts:
             raise RequestRefused(HTTPStatus.MISDIRECTED_REQUEST, "this service has another host name")
+        return here is not None and name in self._local_hosts and _is_loopback(here[0])
 
-    def principal(self, headers: dict[bytes, bytes]) -> str:
-        """Who submits. Without a key there is only this machine. Raises RequestRefused."""
-        if not self._key:
+    def check_reader(self, headers: dict[bytes, bytes], *, is_local: bool) -> None:
+        """Reading from another machine needs the key. Raises RequestRefused."""
+        if not is_local:
+            self._check_key(headers, "reading from another machine")
+
+    def principal(self, headers: dict[bytes, bytes], *, is_local: bool) -> str:
+        """Return who submits: whoever has the key, or this machine if there is none. Raises RequestRefused."""
+        if is_local and not self._key:
             return LOCAL
-        given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
-        if not hmac.compare_digest(given, self._key):
-            raise RequestRefused(
-                HTTPStatus.UNAUTHORIZED, "submitting needs the key: X-API-Key, or Authorization: Bearer"
-            )
+        self._check_key(headers, "submitting")
         return MASTER
+
+    def _has_key(self, headers: dict[bytes, bytes]) -> bool:
+        given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        return bool(self._key) and hmac.compare_digest(given, self._key)
+
+    def _check_key(self, headers: dict[bytes, bytes], doing: str) -> None:
+        if not self._has_key(headers):
+            raise RequestRefused(HTTPStatus.UNAUTHORIZED, f"{doing} needs the key: X-API-Key, or Authorization: Bearer")
 
     # --- events in -------------------------------------------------------------------------------------------------
 
-    async def _submit(self, scope: HTTPScope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer") -> None:
+    async def _submit(
+        self, scope: HTTPScope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer", *, is_local: bool
+    ) -> None:
         started = time.perf_counter()
         check_body_comes(headers)
-        principal, media = self.principal(headers), media_of(headers)
+        principal, media = self.principal(headers, is_local=is_local), media_of(headers)
         atomic = asked_atomic(scope["query_string"])
         body = await read_body(receive, headers, self.parts.ingest.hold)
         appended = await self.parts.ingest.submit(body, media, principal, atomic=atomic)
@@ -130,7 +148,7 @@ class Front:
         """The answer to a request that was committed. Raises what a submission that was sent by itself was refused for."""
         if not single:
             receipt = batch_receipt(appended, self.parts.ledger.reader.nodes, problem_of)
-            return Whole(status_of(appended), JSON, _encode(receipt))
+            return Whole(status_of(appended), JSON, encode_json(receipt))
         placed = appended.outcomes[0]
         if not isinstance(placed, Placed):
             raise placed
@@ -138,17 +156,18 @@ class Front:
         if placed.duplicate:
             read = self.parts.ledger.reader.nodes
             one = event_receipt(placed, appended.head.size, appended.head.note.encode(), read)
-            return Whole(HTTPStatus.OK, JSON, _encode(one), location)
+            return Whole(HTTPStatus.OK, JSON, encode_json(one), location)
         if self._receipts is None or self._receipts.read is not appended.read:
             self._receipts = CommitReceipts(appended)  # the answers of one commit come one after the other
-        return Whole(HTTPStatus.CREATED, JSON, _encode(self._receipts.receipt(placed)), location)
+        return Whole(HTTPStatus.CREATED, JSON, encode_json(self._receipts.receipt(placed)), location)
 
     # --- events out ------------------------------------------------------------------------------------------------
 
     def event(self, name: str, query: bytes) -> Whole:
         """An event by its seq, id or fingerprint. Raises NotFound, Malformed."""
         parameters(query, ())
-        return Whole(HTTPStatus.OK, JSON, event_json(self.parts.ledger.reader, name))
+        reader = self.parts.ledger.reader
+        return Whole(HTTPStatus.OK, JSON, encode_json(event_view(reader.event(reader.resolve(name)))))
 
     async def _subscribe(
         self, scope: HTTPScope, headers: dict[bytes, bytes], receive: Receive, answer: "_Answer"
@@ -159,6 +178,10 @@ class Front:
         if last_seen:  # a browser that comes back repeats its address, and says in the header how far it got
             start = number(last_seen.decode("latin-1"), "Last-Event-ID") + 1
         wanted = event_filter(asked)
+        if scope["method"] == "HEAD":
+            await answer.part(b"")
+            await answer.end()
+            return
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
             async for frames in self.parts.tail.follow(wanted, start, gone):
@@ -187,8 +210,9 @@ class _Answer:
     async def whole(self, said: Whole) -> None:
         """A complete answer."""
         self.status = said.status
-        length = (b"content-length", b"%d" % len(said.body))
-        headers = [(b"content-type", said.media), length, *ALWAYS, *said.more]
+        headers = [*said.always, *said.more]
+        if said.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            headers[:0] = [(b"content-type", said.media), (b"content-length", b"%d" % len(said.body))]
         await self._send({"type": "http.response.start", "status": said.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": said.body, "more_body": False})
 
@@ -211,19 +235,22 @@ class _Answer:
             await self.whole(refusal(error))
 
 
-def refusal(error: Exception) -> Whole:
-    """The answer to what was refused or failed. After a body that was too large the connection ends: the rest of it was not read."""
-    problem = problem_for(error)
-    more = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
-    if problem.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        more.append((b"connection", b"close"))
-    return Whole(problem.status, PROBLEM.encode(), _encode(problem), more)
-
-
 def event_name(path: str) -> str:
     """The name in the path of an event; empty for every other path."""
     name = path[len(EVENT_PATH) :] if path.startswith(EVENT_PATH) else ""
     return "" if "/" in name else name
+
+
+def _refused_method(path: str) -> LedgerError | RequestRefused:
+    allowed = allowed_methods(path)
+    if not allowed:
+        return NotFound("nothing is here")
+    return RequestRefused(HTTPStatus.METHOD_NOT_ALLOWED, f"this is asked for by {allowed}", allow=allowed)
+
+
+@lru_cache(maxsize=64)
+def _is_loopback(address: str) -> bool:
+    return is_loopback(address)
 
 
 @lru_cache(maxsize=64)

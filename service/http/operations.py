@@ -33,7 +33,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """One call. `answer` is the type of a JSON answer, None for what is not of one JSON shape."""
+    """One call. `answer` is the type of a JSON answer, None for what is not of one JSON shape. An `open` one never needs the key."""
 
     method: Literal["get", "post"]
     path: str
@@ -41,6 +41,7 @@ class Operation(msgspec.Struct, frozen=True):
     query: tuple[Parameter, ...] = ()
     answer: Any = None
     media: str = JSON
+    open: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,8 +135,8 @@ STREAM_EVIDENCE = Operation(
     "The evidence file that a run is complete, or that there was none",
     _RUN,
 )
-CHECKPOINT = Operation("get", "/checkpoint", "The newest signed head (tlog-tiles)", media=TEXT)
-TILE = Operation("get", "/tile/{tile}", "A tile of hashes or entries (tlog-tiles)", media=BYTES)
+CHECKPOINT = Operation("get", "/checkpoint", "The newest signed head (tlog-tiles)", media=TEXT, open=True)
+TILE = Operation("get", "/tile/{tile}", "A tile of hashes or entries (tlog-tiles)", media=BYTES, open=True)
 CONSISTENCY = Operation(
     "get",
     "/api/consistency",
@@ -155,8 +156,10 @@ STATE = Operation(
 )
 ANCHORS = Operation("get", "/api/anchors", "The confirmed anchors, newest first", _PAGING, PageView)
 ANCHOR = Operation("get", "/api/anchors/{number}", "The anchor of a number", (), EventView)
-HEALTH = Operation("get", "/api/health", "It answers; how each part is", (), HealthView)
-READY = Operation("get", "/api/health/ready", "It can append and read; 503 where it cannot", (), dict[str, str])
+HEALTH = Operation("get", "/api/health", "It answers; how each part is", (), HealthView, open=True)
+READY = Operation(
+    "get", "/api/health/ready", "It can append and read; 503 where it cannot", (), dict[str, str], open=True
+)
 SYSTEM = Operation("get", "/api/health/metrics/system", "Process and disk", (), SystemView)
 PERFORMANCE = Operation("get", "/api/health/metrics/performance", "Latencies and queues", (), PerformanceView)
 METRICS = Operation("get", "/metrics", "For Prometheus", media="text/plain; version=0.0.4")
@@ -168,15 +171,18 @@ OPERATIONS = (
 )  # fmt: skip
 
 
+OPEN_PATHS = frozenset({HEALTH.path, f"{HEALTH.path}/", READY.path})
+"""Whose answers need no key, beside those of the public log."""
+
+
 def allowed_methods(path: str) -> str:
-    """The methods that a path has, as the header Allow lists them."""
-    words = path.rstrip("/").split("/")
-    return ", ".join(sorted({each.method.upper() for each in OPERATIONS if _is_at(each.path.split("/"), words)}))
+    """Return the methods of a path as the header Allow lists them; empty if nothing is there. Not for the public log."""
+    words = path.split("/")
+    methods = {each.method.upper() for each in OPERATIONS if _is_at(each.path.split("/"), words)}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 def _is_at(pattern: list[str], words: list[str]) -> bool:
-    if pattern[-1] == "{tile}":
-        return words[: len(pattern) - 1] == pattern[:-1]
     return len(pattern) == len(words) and all(p == w or p.startswith("{") for p, w in zip(pattern, words, strict=True))
 
 
@@ -191,9 +197,9 @@ def openapi() -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation, shapes.get(id(operation), {}))
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Decision DNA", "version": __version__},
+        "info": {"title": "Decision DNA", "version": __version__, "description": _ABOUT},
         "paths": paths,
-        "components": {"schemas": {**components, "Submission": SUBMISSION}},
+        "components": {"schemas": {**components, "Submission": SUBMISSION}, "securitySchemes": _KEYS},
     }
 
 
@@ -220,10 +226,19 @@ def _described(operation: Operation, shape: dict[str, Any]) -> dict[str, Any]:
         "summary": operation.text,
         "parameters": parameters,
         "responses": answers,
+        "security": [] if operation.open else [{"key": []}, {"bearer": []}],
     }
     return {**described, "requestBody": _BODY} if operation.method == "post" else described
 
 
+_ABOUT = (
+    "Each path answers HEAD as it answers GET. A service that other machines can reach needs the key for every call whose "
+    "security is not empty; a service on loopback needs it to submit only, if a key is set."
+)
+_KEYS = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
 _ONE = {"$ref": "#/components/schemas/Submission"}
 _MANY = {"type": "array", "items": _ONE, "minItems": 1, "maxItems": 10_000}
 _BODY = {

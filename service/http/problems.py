@@ -14,7 +14,6 @@ from litestar.exceptions import HTTPException, ValidationException
 
 from decision_dna.schemas.errors import Busy, LedgerError, http_status
 from decision_dna.schemas.receipts import Problem
-from decision_dna.service.http.operations import allowed_methods
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
@@ -26,9 +25,10 @@ _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 class RequestRefused(Exception):
     """What HTTP itself refuses, before the ledger has a say: method, media type, host, key."""
 
-    def __init__(self, status: HTTPStatus, detail: str) -> None:
+    def __init__(self, status: HTTPStatus, detail: str, allow: str = "") -> None:
         super().__init__(detail)
         self.status = status
+        self.allow = allow
 
 
 def problem_of(error: LedgerError) -> Problem:
@@ -44,8 +44,15 @@ def plain_problem(status: int, detail: str) -> Problem:
 
 
 def headers_of(error: Exception) -> dict[str, str]:
-    """Busy says when to try again."""
-    return {"retry-after": str(RETRY_AFTER_SECONDS)} if isinstance(error, Busy) else {}
+    """Return the headers that a refusal has beside its problem."""
+    match error:
+        case Busy():
+            return {"retry-after": str(RETRY_AFTER_SECONDS)}
+        case RequestRefused(status=HTTPStatus.UNAUTHORIZED):
+            return {"www-authenticate": "Bearer"}
+        case RequestRefused(status=HTTPStatus.METHOD_NOT_ALLOWED):
+            return {"allow": error.allow}
+    return {}
 
 
 def problem_for(error: Exception) -> Problem:
@@ -66,10 +73,9 @@ def problem_for(error: Exception) -> Problem:
 def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The handler of every exception of the application."""
     problem = problem_for(error)
-    headers = headers_of(error)
-    if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["allow"] = allowed_methods(request.scope["path"])
-    return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+    del request
+    body = msgspec.json.encode(problem)
+    return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers_of(error))
 
 
 def _type(name: str) -> str:

@@ -10,9 +10,7 @@ from litestar.params import FromPath
 
 from decision_dna.engine.projections import ProjectionFollower
 from decision_dna.engine.replay import replay_log
-from decision_dna.ledger.merkle import TILE_WIDTH
 from decision_dna.ledger.queries import Direction, EventFilter, Order, Page, lineage, query, stream_heads, stream_run
-from decision_dna.ledger.tilepath import parse_tile_path
 from decision_dna.ledger.tlogproof import format_proof
 from decision_dna.ledger.views import event_view
 from decision_dna.schemas import codec
@@ -35,22 +33,24 @@ from decision_dna.schemas.views import (
 )
 from decision_dna.service.http import operations
 from decision_dna.service.http.asking import RANGES, SELECTING, event_filter, number, parameters, truth
-from decision_dna.service.http.operations import BYTES, JSON, TEXT, Operation
+from decision_dna.service.http.operations import JSON, TEXT, Operation
 from decision_dna.service.http.proving import event_evidence, pinned, run_evidence
-from decision_dna.service.http.reading import event_json
 from decision_dna.service.http.running import Running
 
 Asked = Request[Any, Any, Any]
-
-FOREVER = "public, max-age=31536000, immutable"
-FOR_AN_HOUR = "public, max-age=3600"
-FOR_SECONDS = "public, max-age=2"
+MAY_READ = "decision_dna.may_read"
+"""In a request's scope: whether it comes from this machine or brings the key."""
 
 
 def parts_of(request: Asked) -> Running:
     """What the application was made with."""
     parts: Running = request.app.state.parts
     return parts
+
+
+def may_read(request: Asked) -> bool:
+    """Whether the asker may read what is private, which most calls demand before they come here."""
+    return bool(request.scope[MAY_READ])  # type: ignore[literal-required]  # a key of ours
 
 
 def asked_of(request: Asked, operation: Operation) -> dict[str, str]:
@@ -65,11 +65,6 @@ def asked_of(request: Asked, operation: Operation) -> dict[str, str]:
 def json(value: Any) -> Response[bytes]:
     """A JSON answer."""
     return Response(msgspec.json.encode(value), media_type=JSON)
-
-
-def kept(data: bytes, media: str, cache: str) -> Response[bytes]:
-    """An answer that may be cached."""
-    return Response(data, media_type=media, headers={"cache-control": cache})
 
 
 def page_view(page: Page) -> PageView:
@@ -100,13 +95,6 @@ def _choice(asked: dict[str, str], name: str, choices: Any, default: str) -> Any
     return given
 
 
-@get("/api/events/{name:str}", sync_to_thread=False)
-def show_event(request: Asked, name: FromPath[str]) -> Response[bytes]:
-    """One event, where its path ends in a slash; without one the bare route answers."""
-    asked_of(request, operations.EVENT)
-    return Response(event_json(parts_of(request).ledger.reader, name), media_type=JSON)
-
-
 @get("/api/events/{name:str}/proof", sync_to_thread=True)
 def show_proof(request: Asked, name: FromPath[str]) -> Response[bytes]:
     """Its tlog-proof, in the newest head or in one that was signed before."""
@@ -114,7 +102,7 @@ def show_proof(request: Asked, name: FromPath[str]) -> Response[bytes]:
     reader = pinned(parts_of(request).ledger)
     size = number(asked["size"], "size") if "size" in asked else reader.size
     note, seq = reader.note_of(size), reader.resolve(name)
-    return kept(format_proof(seq, reader.prove_inclusion(seq, size), note).encode(), TEXT, "no-store")
+    return Response(format_proof(seq, reader.prove_inclusion(seq, size), note).encode(), media_type=TEXT)
 
 
 @get("/api/events/{name:str}/evidence", sync_to_thread=True)
@@ -180,29 +168,6 @@ def show_stream_evidence(request: Asked, family: FromPath[str], source: FromPath
         raise Malformed("from is after to")
     data = run_evidence(parts.ledger, parts.indexes, f"{family}/{source}", from_ns, to_ns)
     return Response(data, media_type=JSON)
-
-
-# --- the public log ------------------------------------------------------------------------------------------------
-
-
-@get(operations.CHECKPOINT.path, sync_to_thread=False)
-def show_checkpoint(request: Asked) -> Response[bytes]:
-    """The newest head. One commit after it, it is still true: it may be cached for a moment."""
-    return kept(parts_of(request).ledger.reader.head().note.encode(), TEXT, FOR_SECONDS)
-
-
-@get("/tile/{tile:path}", sync_to_thread=True)
-def show_tile(request: Asked, tile: FromPath[str]) -> Response[bytes]:
-    """A tile, by exactly its path."""
-    path = parse_tile_path(f"tile/{tile.removeprefix('/')}")
-    if (
-        request.scope["raw_path"] != f"/{path}".encode()
-    ):  # the framework forgives a slash at the end; caches would keep it twice
-        raise NotFound(f"no tile is called {tile[:80]!r}")
-    reader = parts_of(request).ledger.reader
-    level, index, width = path.level, path.index, path.width
-    data = reader.bundle(index, width) if level is None else reader.tile(level, index, width)
-    return kept(data, BYTES, FOREVER if path.width == TILE_WIDTH else FOR_AN_HOUR)
 
 
 @get(operations.CONSISTENCY.path, sync_to_thread=True)
@@ -271,8 +236,14 @@ def show_anchor(request: Asked, number_text: FromPath[str]) -> Response[bytes]:
 
 @get(operations.HEALTH.path, sync_to_thread=False)
 def show_health(request: Asked) -> Response[bytes]:
-    """Answer that the process runs, and say of each part how it is: 200 also where one has failed."""
+    """Answer that the process runs, and say of each part how it is: 200 also where one has failed.
+
+    Without the key other machines learn only whether it is ready: reasons may quote what is private.
+    """
+    asked_of(request, operations.HEALTH)
     parts = parts_of(request)
+    if not may_read(request):
+        return json(HealthView("up", parts.ledger.origin, not _reasons(parts), [], {}))
     failures = parts.followers.failures
     followers = {
         name: FollowerHealth(at, _failure_view(failures.get(name))) for name, at in parts.followers.positions.items()
@@ -293,15 +264,17 @@ def _reasons(parts: Running) -> list[str]:
 @get(operations.READY.path, sync_to_thread=False)
 def show_readiness(request: Asked) -> Response[bytes]:
     """Whether it appends and follows."""
+    asked_of(request, operations.READY)
     parts = parts_of(request)
     if reasons := _reasons(parts):
-        raise Unavailable(f"not ready: {'; '.join(reasons)}")
+        raise Unavailable(f"not ready: {'; '.join(reasons)}" if may_read(request) else "not ready")
     return json({"status": "ready", "origin": parts.ledger.origin})
 
 
 @get(operations.SYSTEM.path, sync_to_thread=True)
 def show_system(request: Asked) -> Response[bytes]:
     """Process and disk."""
+    asked_of(request, operations.SYSTEM)
     parts = parts_of(request)
     return json(parts.metrics.system())
 
@@ -309,6 +282,7 @@ def show_system(request: Asked) -> Response[bytes]:
 @get(operations.PERFORMANCE.path, sync_to_thread=False)
 def show_performance(request: Asked) -> Response[bytes]:
     """Latencies and queues."""
+    asked_of(request, operations.PERFORMANCE)
     parts = parts_of(request)
     lag, subscribers = parts.followers.lag, parts.tail.subscribers
     return json(parts.metrics.performance(parts.ingest.in_hand, lag, subscribers))
@@ -317,20 +291,22 @@ def show_performance(request: Asked) -> Response[bytes]:
 @get(operations.METRICS.path, sync_to_thread=False)
 def show_metrics(request: Asked) -> Response[bytes]:
     """For Prometheus."""
+    asked_of(request, operations.METRICS)
     parts = parts_of(request)
     failed = {name: name in parts.followers.failures for name in parts.followers.positions}
     text = parts.metrics.exposition(parts.followers.lag, parts.tail.subscribers, failed)
-    return kept(text, operations.METRICS.media, "no-store")
+    return Response(text, media_type=operations.METRICS.media)
 
 
 @get(operations.SCHEMA.path, sync_to_thread=False)
-def show_schema() -> Response[bytes]:
+def show_schema(request: Asked) -> Response[bytes]:
     """OpenAPI 3.1."""
+    asked_of(request, operations.SCHEMA)
     return json(operations.openapi())
 
 
 ROUTES: list[HTTPRouteHandler] = [
-    list_events, show_event, show_proof, show_evidence, show_lineage, list_streams, show_stream, show_stream_evidence,
-    show_checkpoint, show_tile, show_consistency, show_state, list_anchors, show_anchor, show_health, show_readiness,
+    list_events, show_proof, show_evidence, show_lineage, list_streams, show_stream, show_stream_evidence,
+    show_consistency, show_state, list_anchors, show_anchor, show_health, show_readiness,
     show_system, show_performance, show_metrics, show_schema,
 ]  # fmt: skip

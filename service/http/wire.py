@@ -27,18 +27,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from decision_dna.ledger.writer import Appended
 from decision_dna.schemas.errors import Busy, LedgerError
 from decision_dna.schemas.submissions import is_single
+from decision_dna.service.http.answers import ALWAYS, Headers, Whole, refusal
 from decision_dna.service.http.backlog import Backlog
-from decision_dna.service.http.bare import (
-    ALWAYS,
-    SUBMIT_PATH,
-    Front,
-    Headers,
-    Whole,
-    check_body_comes,
-    event_name,
-    media_of,
-    refusal,
-)
+from decision_dna.service.http.bare import SUBMIT_PATH, Front, check_body_comes, event_name, media_of
 from decision_dna.service.http.problems import RequestRefused
 from decision_dna.service.ingest import BYTES_ON_LOOP_MAX
 
@@ -341,11 +332,12 @@ class Wire(HttpToolsProtocol):
         front: Front = self.app  # what the server was made with
         scope, started = cycle.scope, time.perf_counter()
         headers = dict(scope["headers"])
-        front.check_host(headers)
+        is_local = front.is_local(scope["server"], headers)
         if scope["method"] == "GET":
+            front.check_reader(headers, is_local=is_local)
             return front.event(event_name(scope["path"]), b"")
         check_body_comes(headers)
-        principal, media, body = front.principal(headers), media_of(headers), bytes(cycle.body)
+        principal, media, body = front.principal(headers, is_local=is_local), media_of(headers), bytes(cycle.body)
         answer = front.parts.ingest.offer(body, media, principal, atomic=False)
         answer.add_done_callback(partial(self._committed, cycle, started, is_single(body, media)))
         return None

@@ -1,12 +1,14 @@
 """The public log as a stranger reads it: a small C2SP client of its own (hashlib, base64, PyNaCl), that knows nothing of ours."""
 
 import base64
+import gzip
 import hashlib
 import urllib.request
 
 import nacl.signing
 import pytest
 
+from decision_dna.service.http.public import wants_gzip
 from tests.service.serving import event, service
 
 
@@ -115,10 +117,12 @@ def test_a_proof_leads_from_the_entry_to_the_signed_root(served, stranger) -> No
         ("/checkpoint", "public, max-age=2"),
         ("/tile/0/000", "public, max-age=31536000, immutable"),
         ("/tile/entries/001", "public, max-age=31536000, immutable"),
-        ("/tile/0/002.p/1", "public, max-age=3600"),
+        ("/tile/0/002.p/1", "public, max-age=31536000, immutable"),
+        ("/tile/entries/001.p/7", "public, max-age=31536000, immutable"),
     ],
 )
 def test_how_long_it_may_be_kept(served, path: str, cache: str) -> None:
+    """A partial tile never changes either: when the tree grows, the tile that is wider has another path."""
     answer = served.get(path)
     assert (answer.status_code, answer.headers["cache-control"]) == (200, cache)
 
@@ -142,7 +146,117 @@ def test_how_long_it_may_be_kept(served, path: str, cache: str) -> None:
         "/tile/",
         "/tile/0",
         "/tile/0/000/",
+        "/tile/0/00%30",
+        "/tile//0/000",
+        "/%74ile/0/000",
+        "/checkpoint/",
+        "/%63heckpoint",
     ],
 )
 def test_there_is_one_path_for_each_tile_and_none_for_others(served, path: str) -> None:
-    served.problem(served.get(path), 404)
+    answer = served.get(path)
+    served.problem(answer, 404)
+    assert (answer.headers["access-control-allow-origin"], answer.headers["cache-control"]) == ("*", "no-store")
+
+
+@pytest.mark.parametrize("path", ["/checkpoint?a=1", "/tile/0/000?v=2", "/tile/entries/000?", "/checkpoint?a"])
+def test_public_log_takes_no_query(served, path: str) -> None:
+    """Caches would keep each spelling as a resource of its own."""
+    answer = served.get(path)
+    assert answer.status_code == (200 if path.endswith("?") else 400)
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+RESOURCES = ["/checkpoint", "/tile/0/000", "/tile/0/002.p/1", "/tile/entries/000", "/tile/entries/002.p/3"]
+
+
+@pytest.mark.parametrize("path", RESOURCES)
+def test_public_log_answers_head_as_get(served, path: str) -> None:
+    for coding in ("identity", "gzip"):
+        head = served.client.head(path, headers={"accept-encoding": coding})
+        got = served.get(path, **{"accept-encoding": coding})
+        assert (head.status_code, head.content) == (200, b"")
+        assert dict(head.headers) == dict(got.headers)
+
+
+@pytest.mark.parametrize("path", RESOURCES)
+def test_public_log_may_be_read_by_pages_of_any_origin(served, path: str) -> None:
+    answer = served.get(path, origin="https://monitor.example")
+    assert (answer.headers["access-control-allow-origin"], answer.headers["cross-origin-resource-policy"]) == (
+        "*",
+        "cross-origin",
+    )
+    asked = {"origin": "https://monitor.example", "access-control-request-method": "GET"}
+    preflight = served.client.options(path, headers=asked)
+    assert (preflight.status_code, preflight.content) == (204, b"")
+    assert preflight.headers["access-control-allow-methods"] == "GET, HEAD, OPTIONS"
+    assert "access-control-allow-credentials" not in preflight.headers
+    refused = served.client.post(path)
+    served.problem(refused, 405)
+    assert refused.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("path", ["/api/events/1", "/api/events", "/api/consistency?from=1", "/api/health", "/metrics"])
+def test_no_other_path_may_be_read_by_pages_of_other_origins(served, path: str) -> None:
+    for answer in (served.get(path, origin="https://a.example"), served.client.options(path)):
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def raw(served, path: str, **headers: str) -> tuple[dict[str, str], bytes]:
+    """The answer's body as it was sent, in its coding."""
+    with served.client.stream("GET", path, headers=headers) as answer:
+        return dict(answer.headers), b"".join(answer.iter_raw())
+
+
+@pytest.mark.parametrize("path", ["/tile/entries/000", "/tile/entries/001", "/tile/entries/002.p/3"])
+def test_bundles_are_compressed_for_who_asks(served, path: str) -> None:
+    plain, data = raw(served, path, **{"accept-encoding": "identity"})
+    for _ in range(2):  # made, and kept
+        packed, body = raw(served, path, **{"accept-encoding": "br, gzip;q=0.9"})
+        assert (gzip.decompress(body), packed["content-encoding"]) == (data, "gzip")
+        assert int(packed["content-length"]) == len(body) < len(data)
+    assert "content-encoding" not in plain
+    assert packed["etag"] != plain["etag"]
+    assert (packed["vary"], plain["vary"]) == ("accept-encoding", "accept-encoding")
+
+
+def test_tiles_of_hashes_are_not_compressed(served) -> None:
+    """They are random bytes: compression would make them longer."""
+    headers, data = raw(served, "/tile/0/000", **{"accept-encoding": "gzip"})
+    assert ("content-encoding" in headers, len(data)) == (False, 8192)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip", True),
+        ("GZIP", True),
+        ("gzip, identity", True),
+        ("deflate, gzip;q=1.0, *;q=0.5", True),
+        ("gzip;q=0.5, identity;q=0.4", True),
+        ("", False),
+        ("*", False),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0.000", False),
+        ("gzip;q=0.5, identity", False),
+        ("gzip;q=nan", False),
+        ("gzip;q=1e9", False),
+        ("br, deflate", False),
+        ("xgzip", False),
+    ],
+)
+def test_accept_encoding_says_whether_gzip_is_wanted(accepted: str, packed: bool) -> None:
+    assert wants_gzip(accepted.encode()) is packed
+
+
+@pytest.mark.parametrize("path", RESOURCES)
+def test_public_log_says_what_its_reader_has_already(served, path: str) -> None:
+    got = served.get(path)
+    etag = got.headers["etag"]
+    for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        again = served.get(path, **{"if-none-match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+        assert again.headers["cache-control"] == got.headers["cache-control"]
+    assert served.get(path, **{"if-none-match": '"other"'}).status_code == 200

@@ -236,7 +236,12 @@ def test_wrong_paths_methods_and_hosts(served: Service) -> None:
     served.problem(served.get("/nowhere"), 404)
     answer = served.client.delete("/api/events")
     served.problem(answer, 405)
-    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["allow"] == "GET, HEAD, POST"
+    for method, path, allow in (("POST", "/api/events/1", "GET, HEAD"), ("OPTIONS", "/api/health", "GET, HEAD")):
+        answer = served.client.request(method, path)
+        served.problem(answer, 405)
+        assert answer.headers["allow"] == allow
+    served.problem(served.client.request("DELETE", "/nowhere"), 404)
     for host in ("evil.example", "localhost.evil.example", ""):
         served.problem(served.get("/api/events/1", host=host), 421)
     assert served.get("/api/events/1", host="localhost:1234").status_code == 200

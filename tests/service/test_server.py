@@ -14,6 +14,7 @@ from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.opening import create, open_ledger
 from decision_dna.schemas.errors import CannotOpen, Malformed
 from decision_dna.schemas.ledgering import HEARTBEAT, Policy
+from decision_dna.service.http import operations
 from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Secret, Settings, described, read_settings
 from tests.ledger.samples import SECOND, new_ledger
@@ -147,6 +148,58 @@ def test_other_machines_may_connect_where_that_was_said(tmp_path) -> None:
         served.client.base_url = served.address.replace("0.0.0.0", "127.0.0.1")
         assert served.get("/checkpoint", host="dna.example:8420").status_code == 200
         served.problem(served.get("/checkpoint", host="evil.example"), 421)
+        served.problem(served.post(event()), 401)
+
+
+def path_of(operation: operations.Operation) -> str:
+    """A path that the operation answers, with the parameters that it needs."""
+    path = operation.path.replace("{tile}", "0/000.p/1").replace("{family}/{source}", "ledger/ledger")
+    path = path.replace("{name}", "1").replace("{projection}", "detections").replace("{number}", "0")
+    times = {"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z"} if "evidence" in path else {"from": "1"}
+    wanted = [f"{each.name}={times[each.name]}" for each in operation.query if each.required]
+    return "&".join([f"{path}?{wanted[0]}", *wanted[1:]]) if wanted else path
+
+
+READS = [each for each in operations.OPERATIONS if each.method == "get"]
+OPEN = {"/checkpoint", "/tile/0/000.p/1", "/api/health", "/api/health/ready"}
+
+
+@pytest.fixture(scope="module")
+def beyond(tmp_path_factory):
+    """A service that other machines can reach, with a client on this one."""
+    settings = {"host": "0.0.0.0", "beyond_loopback": True, "master_api_key": Secret("the key")}
+    with service(tmp_path_factory.mktemp("beyond"), **settings) as served:
+        served.client.base_url = served.address.replace("0.0.0.0", "127.0.0.1")
+        yield served
+
+
+@pytest.mark.parametrize("operation", READS, ids=[each.path for each in READS])
+def test_server_beyond_loopback_wants_the_key_for_all_but_the_public_log_and_bare_health(beyond, operation) -> None:
+    """Payloads, evidence and metrics are private; whoever asks from this machine is no exception."""
+    path = path_of(operation)
+    for method in ("GET", "HEAD"):
+        refused = beyond.client.request(method, path)
+        assert (refused.status_code == 401) == (path not in OPEN), refused.text
+        assert beyond.client.request(method, path, headers={"x-api-key": "the keys"}).status_code == refused.status_code
+        if operation is operations.SUBSCRIBE and method == "GET":
+            continue
+        for given in ({"x-api-key": "the key"}, {"authorization": "Bearer the key"}):
+            assert beyond.client.request(method, path, headers=given).status_code in (200, 404), path
+    with beyond.client.stream("GET", "/api/stream", headers={"x-api-key": "the key"}) as subscribed_with_key:
+        assert subscribed_with_key.status_code == 200
+
+
+def test_bare_health_tells_other_machines_no_reasons(beyond) -> None:
+    """What made a part fail may quote what is private."""
+    bare, whole = [beyond.get("/api/health", **key).json() for key in ({}, {"x-api-key": "the key"})]
+    assert (bare["status"], bare["ready"], bare["followers"], bare["reasons"]) == ("up", True, {}, [])
+    assert whole["followers"]
+
+
+def test_server_on_loopback_lets_this_machine_read_without_the_key(tmp_path) -> None:
+    with service(tmp_path, master_api_key=Secret("the key")) as served:
+        assert served.get("/api/events/1").status_code == 200
+        assert served.get("/api/events").status_code == 200
         served.problem(served.post(event()), 401)
 
 

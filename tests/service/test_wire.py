@@ -42,10 +42,11 @@ class Answer(msgspec.Struct):
 
 
 class Line(asyncio.Transport):
-    """A transport whose other end reads nothing, until `read` does."""
+    """A transport whose other end reads nothing, until `read` does; the service was reached at `address`."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         super().__init__()
+        self.address = address
         self.wire: Wire | None = None
         self.sent = bytearray()
         self.closed, self.aborted, self.reading = False, False, True
@@ -78,7 +79,7 @@ class Line(asyncio.Transport):
         self.reading = True
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
+        return (self.address, 8420) if name == "sockname" else default
 
     async def answers(self, count: int) -> list[Answer]:
         """The next so many answers; waits for them."""
@@ -137,16 +138,16 @@ class House:
         self.config, self.state = config_of(front, settings), ServerState()
         self.config.load()
 
-    def connect(self) -> Line:
+    def connect(self, address: str = "127.0.0.1") -> Line:
         """A new connection."""
-        line = Line()
+        line = Line(address)
         line.wire = Wire(self.config, self.state, {})
         line.wire.connection_made(line)
         return line
 
-    async def ask(self, request: bytes) -> Answer:
+    async def ask(self, request: bytes, address: str = "127.0.0.1") -> Answer:
         """One request on a connection of its own."""
-        line = self.connect()
+        line = self.connect(address)
         cast(Wire, line.wire).data_received(request)
         (answer,) = await line.answers(1)
         cast(Wire, line.wire).connection_lost(None)
@@ -262,18 +263,91 @@ async def test_what_is_out_of_the_ordinary_goes_the_long_way(request_: bytes, st
         assert (answer.status, here.front.long) == (status, 1)
 
 
-async def test_the_framework_answers_for_an_event_as_the_bare_route_does() -> None:
+def ways(request: bytes) -> list[bytes]:
+    """A request as the short way takes it, and as it does not."""
+    return [request, request.replace(b"\r\n", b"\r\nexpect: 100-continue\r\n", 1)]
+
+
+BEYOND: list[tuple[str, str]] = [
+    ("localhost", "192.0.2.1"),  # reached where others can reach it
+    ("dna.example", "127.0.0.1"),  # under a name that others use: a proxy passed it on
+    ("dna.example", "192.0.2.1"),
+]
+
+
+@pytest.mark.parametrize(("name", "address"), BEYOND)
+async def test_reading_an_event_from_another_machine_needs_the_key(name: str, address: str) -> None:
+    """Both ways alike, also where no key is set: then nobody has it."""
+    for key in ("secret", ""):
+        async with house(master_api_key=Secret(key), hosts=("dna.example",)) as here:
+            for request in ways(asked("GET", "/api/events/1").replace(b"localhost", name.encode())):
+                refused = await here.ask(request, address)
+                assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
+                right = request.replace(b"\r\n", b"\r\nx-api-key: secret\r\n", 1)
+                assert (await here.ask(right, address)).status == (200 if key else 401)
+                wrong = request.replace(b"\r\n", b"\r\nx-api-key: other\r\n", 1)
+                assert (await here.ask(wrong, address)).status == 401
+                local = request.replace(name.encode(), b"localhost")
+                assert (await here.ask(local)).status == 200
+            assert here.front.long > 0
+
+
+@pytest.mark.parametrize("name_address", BEYOND)
+async def test_submitting_from_another_machine_needs_a_key_even_where_none_is_set(
+    name_address: tuple[str, str],
+) -> None:
+    async with house(hosts=("dna.example",)) as here:
+        size = here.ledger.reader.size
+        for request in ways(post(event(1)).replace(b"localhost", name_address[0].encode())):
+            assert (await here.ask(request, name_address[1])).status == 401
+        assert here.ledger.reader.size == size
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/events/1", 200),
+        ("/api/events/999", 404),
+        ("/api/events?limit=1", 200),
+        ("/api/events?limit=0", 400),
+        ("/api/stream?from_seq=0", 200),
+        ("/api/health", 200),
+        ("/schema", 200),
+        ("/checkpoint", 200),
+        ("/tile/entries/000.p/1", 200),
+        ("/tile/0/001", 404),
+        ("/nowhere", 404),
+    ],
+)
+async def test_head_is_answered_as_get_and_without_a_body(path: str, status: int) -> None:
+    """By the bare routes and the framework alike: what follows the head on the connection is the next answer."""
     async with house() as here:
-        for name in ("1", "999"):
-            bare, framework = [await here.ask(asked("GET", f"/api/events/{name}{end}")) for end in ("", "/")]
-            assert (bare.status, bare.headers, bare.body) == (framework.status, framework.headers, framework.body)
+        line = here.connect()
+        cast(Wire, line.wire).data_received(asked("HEAD", path) + asked("GET", "/checkpoint"))
+        while line.sent.count(b"HTTP/1.1 ") < 2:
+            await line.moved()
+        head, following = bytes(line.sent).split(b"\r\n\r\n", 1)
+        assert following.startswith(b"HTTP/1.1 200 OK\r\n")
+        words = head.decode().split("\r\n")
+        assert int(words[0].split()[1]) == status
+        if path.startswith("/api/stream"):
+            assert "content-type: text/event-stream; charset=utf-8" in words
+            return
+        got = await here.ask(asked("GET", path))
+        assert words[1:] == [f"{name}: {value}" for name, value in got.headers.items()]
+
+
+@pytest.mark.parametrize("path", ["/api/events/1/", "/api/events/", "/api/streams/", "/checkpoint/", "/nowhere/"])
+async def test_no_path_ends_in_a_slash(path: str) -> None:
+    async with house() as here:
+        assert (await here.ask(asked("GET", path))).status == 404
 
 
 async def test_both_ways_are_counted() -> None:
     async with house() as here:
         await here.ask(post(event(1)))
         await here.ask(asked("GET", "/api/events/1"))
-        await here.ask(asked("GET", "/api/events/1/"))
+        await here.ask(ways(asked("GET", "/api/events/1"))[1])
         parts = here.front.parts
         assert parts.metrics.performance(0, 0, 0).appended_events == 1
         text = parts.metrics.exposition(0, 0, {}).decode()
