@@ -20,22 +20,26 @@ import msgspec
 
 from decision_dna.ledger import layout
 from decision_dna.ledger.exchange import Answer, Connection, Deadline, Headers, parse_address
+from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.merkle import HASH_BYTES, TILE_WIDTH
-from decision_dna.ledger.notes import NOTE_BYTES_MAX, Vkey
-from decision_dna.ledger.receipts import check_batch_receipt
+from decision_dna.ledger.notes import NOTE_BYTES_MAX, Checkpoint, Vkey, note_of, open_checkpoint
+from decision_dna.ledger.receipts import Before, Said, check_answer, compare_answer
 from decision_dna.ledger.tilepath import TilePath
 from decision_dna.schemas import errors
 from decision_dna.schemas.claims import ENTRY_BYTES_MAX
-from decision_dna.schemas.errors import Busy, LedgerError, Malformed, ProofRejected, Unavailable
+from decision_dna.schemas.errors import BadInput, Busy, LedgerError, Malformed, ProofRejected, Unavailable
 from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX
 from decision_dna.schemas.receipts import BatchReceipt, Problem
-from decision_dna.schemas.texts import base64_bytes
+from decision_dna.schemas.submissions import decode_json
+from decision_dna.schemas.texts import base64_bytes, id_text
 from decision_dna.schemas.views import ConsistencyView, EventView, PageView
 
 ANSWER_BYTES_MAX = 12 * 1024 * 1024
 ANSWER_VALUES_MAX = 1_000_000
 """JSON values in an answer, by its commas and brackets: `[],` is three bytes, and 64 when it is decoded."""
 RECEIPT_BYTES_MAX = 64 * 1024 * 1024
+RECEIPT_EVENT_BYTES = 4096
+"""Of a receipt, for each event, beside what it repeats of the submission."""
 DETAIL_CHARS_MAX = 500
 DEADLINE_SECONDS = 30.0
 TRIES_MAX = 4
@@ -93,7 +97,8 @@ class RemoteLog:
 
     `key` is the credential of this very address. It goes along where the service may demand it, to submit and to read what is
     private, never with requests for the public log, and never unencrypted beyond loopback (Malformed). Each call has
-    `deadline_seconds`, with all its tries. `transport` and `pause` are seams: how bytes travel, and how it waits between tries.
+    `deadline_seconds`, with all its tries. `transport`, `pause` and `now` are seams: how bytes travel, how it waits between
+    tries, and its clock (ns).
     """
 
     def __init__(
@@ -104,20 +109,27 @@ class RemoteLog:
         deadline_seconds: float = DEADLINE_SECONDS,
         transport: Transport | None = None,
         pause: Callable[[float], None] = time.sleep,
+        now: Callable[[], int] = time.time_ns,
     ) -> None:
         where = parse_address(address)
         if key and not where.keeps_secrets:
             raise Malformed(f"a key is not sent unencrypted to {where.origin}: use https, or a tunnel to this machine")
         self._address, self._key, self._seconds, self._pause = where.origin + where.prefix, key, deadline_seconds, pause
-        self._transport = transport or Connection(where)
+        self._transport, self._now = transport or Connection(where), now
+        self._seen: Checkpoint | None = None
         self.hint = ""
         """What a caller should know who is told that a key is needed."""
 
     # --- the public log --------------------------------------------------------------------------------------------
 
     def checkpoint(self) -> bytes:
-        """Return the newest signed head as it is; nothing in it is verified. Raises Unavailable."""
-        return self._public("/checkpoint", NOTE_BYTES_MAX)
+        """Return the newest head, a checkpoint in its form; no signature is verified. Raises Unavailable."""
+        note = self._public("/checkpoint", NOTE_BYTES_MAX)
+        try:
+            note_of(note)
+        except ProofRejected as error:
+            raise Unavailable(f"{self._address} shows no checkpoint: {error}") from None
+        return note
 
     def hashes(self, level: int, index: int, width: int) -> list[bytes]:
         """Return a tile of exactly `width` hashes. Raises ProofRejected, Unavailable."""
@@ -182,19 +194,46 @@ class RemoteLog:
     def submit(
         self, submissions: Sequence[Mapping[str, Any]], *, atomic: bool = False, vkeys: Sequence[Vkey] = ()
     ) -> BatchReceipt:
-        """Append submissions (as JSON has them), with their receipt; refused ones are problems in their places. With `vkeys`,
-        the receipt is checked before it is given (ProofRejected).
+        """Append submissions (as JSON has them), with their receipt; refused ones are problems in their places.
+
+        The receipt is held against the submissions (ProofRejected); with `vkeys` its checkpoint must be signed by all of them too,
+        and come after every other that this client saw: one is asked for before anything is submitted. Submissions without an
+        id then get one here, so that no receipt of other events can be theirs.
 
         Tried again, after a pause, where the service is busy or does not answer; but only if each one has an id or is a
         signed claim: then a second arrival is recognised, and nothing stands twice. Raises the service's error, Unavailable.
         """
-        body = msgspec.json.encode(list(submissions))
-        safe = all("id" in each or "claim" in each for each in submissions)
-        answer = self._post("/api/events?atomic=true" if atomic else "/api/events", body, TRIES_MAX if safe else 1)
-        receipt = self._decoded(BatchReceipt, answer)
+        before = None
         if vkeys:
-            check_batch_receipt(receipt, vkeys)
+            submissions = _named(submissions, self._now())
+            before = Before(self._now(), self._seen or self.see(vkeys))
+        safe = all("id" in each or "claim" in each for each in submissions)
+        parts = [msgspec.json.encode(each) for each in submissions]
+        path, tries = "/api/events?atomic=true" if atomic else "/api/events", TRIES_MAX if safe else 1
+        answer = self._post(path, b"[" + b",".join(parts) + b"]", len(parts), tries)
+        receipt, said = self._decoded(BatchReceipt, answer), [_said(part) for part in parts]
+        try:
+            if vkeys:
+                self._newest(check_answer(receipt, said, vkeys, before))
+            else:
+                compare_answer(receipt, said)
+        except ProofRejected as error:
+            raise ProofRejected(f"the receipt of {self._address} does not hold: {error}") from None
         return receipt
+
+    def see(self, vkeys: Sequence[Vkey]) -> Checkpoint:
+        """Return the newest head, signed by all of `vkeys`, and remember it: receipts must come after it. Raises ProofRejected,
+        Unavailable."""
+        return self._newest(open_checkpoint(self.checkpoint(), vkeys))
+
+    def _newest(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Remember a verified checkpoint; the newest of all. Raises ProofRejected for two of one size with different roots."""
+        seen = self._seen
+        if seen is not None and seen.size == checkpoint.size and seen.root != checkpoint.root:
+            raise ProofRejected(f"two heads of size {seen.size}: {seen.root.hex()} and {checkpoint.root.hex()}")
+        if seen is None or seen.size < checkpoint.size:
+            self._seen = seen = checkpoint
+        return seen
 
     # --- asking ----------------------------------------------------------------------------------------------------
 
@@ -221,13 +260,14 @@ class RemoteLog:
         target = f"{path}?{urlencode(parameters)}" if parameters else path
         return self._exchanged("GET", target, Deadline(self._seconds), bytes_max, self._credential())
 
-    def _post(self, path: str, body: bytes, tries: int) -> bytes:
+    def _post(self, path: str, body: bytes, count: int, tries: int) -> bytes:
         """Return the answer to a submission, tried again within one deadline."""
         deadline, pause = Deadline(self._seconds), FIRST_PAUSE_SECONDS
         headers = (*self._credential(), ("content-type", "application/json"))
+        bytes_max = min(RECEIPT_BYTES_MAX, ANSWER_BYTES_MAX + RECEIPT_EVENT_BYTES * count + 4 * len(body))
         while True:
             try:
-                return self._exchanged("POST", path, deadline, RECEIPT_BYTES_MAX, headers, body)
+                return self._exchanged("POST", path, deadline, bytes_max, headers, body)
             except (Busy, Unavailable):
                 tries -= 1
                 if tries == 0 or deadline.left() <= pause:
@@ -270,6 +310,22 @@ class RemoteLog:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _named(submissions: Sequence[Mapping[str, Any]], now: int) -> list[Mapping[str, Any]]:
+    """Give an id to each submission that has none and is not a signed claim."""
+    fresh = new_ids(len(submissions), now)
+    return [
+        each if each.get("id") is not None or "claim" in each else {**each, "id": id_text(event_id)}
+        for each, event_id in zip(submissions, fresh, strict=True)
+    ]
+
+
+def _said(data: bytes) -> Said | BadInput:
+    try:
+        return decode_json(data)
+    except BadInput as error:
+        return error
 
 
 def _status_text(status: int) -> str:

@@ -52,12 +52,15 @@ _key = attrgetter("key")
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False):
-    """Where an event stands. `duplicate`: it stood there before."""
+    """Where an event stands, and as what. `duplicate`: it stood there before. `salted` begins with the payload's salt; it is
+    empty where the payload was erased."""
 
     seq: int
     id: bytes
     hash: bytes
     duplicate: bool
+    entry: bytes
+    salted: bytes
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -226,7 +229,7 @@ class Writer:
             own = Planned([], [], [row], plan, self._own_counter(row), authority or self._authority, seqs)
             self._take_place(own)  # before the commit, as in `_plan`: if that fails, the writer stops
             self._commit(own, touch)
-            placed = Placed(plan.before.size, row.id, plan.hashes[0], False)
+            placed = Placed(plan.before.size, row.id, plan.hashes[0], False, plan.entries[0], row.salted)
             read = merkle.reader_after(plan.before.frontier, plan.rows)
             return Appended([placed], self._locked, read, plan.before.size)
 
@@ -287,8 +290,8 @@ class Writer:
             self._commit(planned, None)
         read = merkle.reader_after(plan.before.frontier, plan.rows)
         placed = [
-            Placed(seq, row.key[:16], digest, False)
-            for seq, (row, digest) in enumerate(zip(planned.rows, plan.hashes, strict=True), first)
+            Placed(seq, row.key[:16], digest, False, entry, row.salted)
+            for seq, (row, digest, entry) in enumerate(zip(planned.rows, plan.hashes, plan.entries, strict=True), first)
         ]
         for request, judged in zip(planned.requests, planned.verdicts, strict=True):
             if isinstance(judged, range):
@@ -303,7 +306,8 @@ class Writer:
         if isinstance(verdict, LedgerError):
             return verdict
         event = self._reader.event(verdict.seq)
-        return Placed(verdict.seq, event.claim.id, hashing.entry_hash(event.raw), True)
+        digest = hashing.entry_hash(event.raw)
+        return Placed(verdict.seq, event.claim.id, digest, True, event.raw, event.salt or b"")
 
     def _commit(self, planned: Planned, touch: Callable[[Batch], None] | None) -> None:
         """Steps 1 to 3, and publish. Any error stops the writer."""

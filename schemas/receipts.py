@@ -1,7 +1,7 @@
-"""Receipts: what a submitter keeps. Each holds what shows, offline, that the log signed for the event (checked by `ledger.receipts`).
+"""Receipts: what a submitter keeps (docs/format.md, section 17). Each holds what shows, offline, that the log signed for the event.
 
-`leaf` is the event's leaf in the public tree, SHA-256(00 ‖ entry), which the proof is about; `hash` is H_entry, which the
-chain and the fingerprint are made of. Both are of the same bytes, that anyone can fetch.
+A receipt has the entry's own bytes, and the salt of its payload: with what was submitted, everything that it says follows from
+these and the signed checkpoint. `ledger.receipts` checks it.
 """
 
 from typing import Annotated
@@ -9,13 +9,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from decision_dna.schemas.claims import BATCH_EVENTS_MAX, Natural
+from decision_dna.schemas.claims import BATCH_EVENTS_MAX, ENTRY_BYTES_MAX, Natural
 
 RECEIPT_FORMAT = "decision-dna/receipt@v1"
 BATCH_RECEIPT_FORMAT = "decision-dna/batch-receipt@v1"
 
 HexHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Hashes = Annotated[list[HexHash], Meta(max_length=BATCH_EVENTS_MAX)]
+HexSalt = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+EntryBytes = Annotated[bytes, Meta(max_length=ENTRY_BYTES_MAX)]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -28,14 +29,18 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class EventReceipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="format", tag=RECEIPT_FORMAT):
-    """One event is in the log. `proof` is a `c2sp.org/tlog-proof@v1` text that leads from `leaf` to a signed checkpoint;
-    `duplicate`: it stood there before this request."""
+    """One event is in the log: `proof` is a `c2sp.org/tlog-proof@v1` text that leads from `entry` (base64) to a signed checkpoint.
+
+    `hash` is H_entry, which the chain and the fingerprint are made of. `salt` is null where the payload was erased.
+    `duplicate`: it stood there before this request.
+    """
 
     seq: Natural
     id: str
     fingerprint: str
     hash: HexHash
-    leaf: HexHash
+    entry: EntryBytes
+    salt: HexSalt | None
     duplicate: bool
     proof: str
 
@@ -45,18 +50,19 @@ class BatchReceipt(
 ):
     """The answer to several submissions.
 
-    The new events are the run [first, first + count): column n of `ids`, `hashes` and `leaves` is event first + n, and
-    one range proof (base64) leads from all leaves to the signed `checkpoint`. `outcomes` has, for each submission in its
-    order, the seq of its event, or the problem. Those that stand outside the run (they were there before) have receipts
-    of their own in `elsewhere`, each once, ascending by seq.
+    The new events are the run [first, first + count): column n of `ids`, `hashes`, `entries` (base64) and `salts` is event
+    first + n, and one range proof (base64) leads from all entries to the signed `checkpoint`. `outcomes` has, for each
+    submission in its order, the seq of its event, or the problem. Those that stand outside the run (they were there before)
+    have receipts of their own in `elsewhere`, each once, ascending by seq, with proofs in the same checkpoint.
     """
 
     first: Natural
     count: Annotated[int, Meta(ge=0, le=BATCH_EVENTS_MAX)]
     ids: Annotated[list[str], Meta(max_length=BATCH_EVENTS_MAX)]
-    hashes: Hashes
-    leaves: Hashes
+    hashes: Annotated[list[HexHash], Meta(max_length=BATCH_EVENTS_MAX)]
+    entries: Annotated[list[EntryBytes], Meta(max_length=BATCH_EVENTS_MAX)]
+    salts: Annotated[list[HexSalt], Meta(max_length=BATCH_EVENTS_MAX)]
     checkpoint: str
     proof: Annotated[list[str], Meta(max_length=128)]
-    outcomes: list[int | Problem]
+    outcomes: list[Natural | Problem]
     elsewhere: list[EventReceipt]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from decision_dna.ledger import merkle
 from decision_dna.ledger.fingerprint import fingerprint_of_hash
 from decision_dna.ledger.merkle import NodeReader
+from decision_dna.ledger.plan import SALT_BYTES
 from decision_dna.ledger.tlogproof import HEADER, format_proof
 from decision_dna.ledger.writer import Appended, Placed
 from decision_dna.schemas.errors import LedgerError
@@ -18,13 +19,13 @@ from decision_dna.schemas.texts import id_text
 
 def event_receipt(placed: Placed, size: int, note: bytes, read: NodeReader) -> EventReceipt:
     """The receipt of one event in the tree of `size` that `note` signs; `read` gives the nodes of that tree."""
-    leaf = read([(0, placed.seq)])[0]
     return EventReceipt(
         placed.seq,
         id_text(placed.id),
         str(fingerprint_of_hash(placed.seq, placed.hash)),
         placed.hash.hex(),
-        leaf.hex(),
+        placed.entry,
+        placed.salted[:SALT_BYTES].hex() or None,
         placed.duplicate,
         format_proof(placed.seq, merkle.prove_inclusion(placed.seq, size, read), note),
     )
@@ -53,7 +54,8 @@ class CommitReceipts:
             id_text(placed.id),
             str(fingerprint_of_hash(seq, hashed)),
             hashed.hex(),
-            self.read([(0, seq)])[0].hex(),
+            placed.entry,
+            placed.salted[:SALT_BYTES].hex(),
             False,
             f"{HEADER}\nindex {seq}\n{self._path(seq)}\n{self._note}",
         )
@@ -104,7 +106,8 @@ def batch_receipt(answer: Appended, read_log: NodeReader, problem: Callable[[Led
         count,
         [id_text(placed.id) for placed in run],
         [placed.hash.hex() for placed in run],
-        [leaf.hex() for leaf in answer.read([(0, seq) for seq in range(first, end)])],
+        [placed.entry for placed in run],
+        [placed.salted[:SALT_BYTES].hex() for placed in run],
         answer.head.note,
         [base64.b64encode(value).decode() for value in proof],
         [placed.seq if isinstance(placed, Placed) else problem(placed) for placed in answer.outcomes],

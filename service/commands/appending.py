@@ -12,7 +12,7 @@ import typer
 
 from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.plan import AuthorDraft, Draft
-from decision_dna.ledger.receipts import check_batch_receipt
+from decision_dna.ledger.receipts import check_answer, uncompared
 from decision_dna.ledger.writer import Placed
 from decision_dna.schemas.errors import (
     BadInput,
@@ -22,6 +22,7 @@ from decision_dna.schemas.errors import (
     Refused,
     StoreFailed,
     TooLarge,
+    Unavailable,
     http_status,
 )
 from decision_dna.schemas.receipts import BatchReceipt, Problem
@@ -44,6 +45,7 @@ from decision_dna.service.ingest import drafts_of
 from decision_dna.service.receipts import batch_receipt
 
 BATCH_LINES = 1000
+UNVERIFIED = "nothing of this was verified: that is what the service says, and --key checks it"
 WITH_THE_REST = "refused with the rest of an atomic request: "
 
 
@@ -56,7 +58,7 @@ class Line(NamedTuple):
 
 
 Sink = Callable[[list[Line], bool], BatchReceipt]
-"""(lines, whether all of them stand or none) -> the receipt, with an outcome for each line. Raises LedgerError."""
+"""(lines, whether all of them stand or none) -> the receipt, with an outcome for each line, held against them. Raises LedgerError."""
 
 
 def append(
@@ -81,28 +83,42 @@ def append(
     The first line that is refused ends it: nothing of its batch, nor after it, is written. Run again with the same file,
     lines that carry an id are recognised and appended once; lines without an id would be appended twice, so resuming
     needs ids. Exit code 1 where a line was refused.
+
+    A receipt must say of every line what the line says. With --key it must also be signed by that key, and be new: lines without
+    an id get one here. Without --key nothing that a service answers is verified.
     """
-    count = _Counts()
+    count = _Counts(f"{place} says: " if is_address(place) else "")
     with (
         _opened(file) as source,
-        _sink(place, principal, adopt=adopt) as sink,
+        _sink(place, principal, key, adopt=adopt) as sink,
         progress("append", shown=not json) as bar,
     ):
         lines = _lines(source)
         while batch := list(islice(lines, BATCH_LINES)):
-            if not _append_batch(sink, batch, count, key, skip_bad=skip_bad, json=json):
+            if not _append_batch(sink, batch, count, skip_bad=skip_bad, json=json):
                 break
             bar(count.appended + count.present, None)
+    unverified = is_address(place) and key is None
     if not json:
-        write(f"{count.appended} appended, {count.present} were there already, {count.refused} refused")
+        _say(count, unverified=unverified)
+    elif unverified:
+        complain(UNVERIFIED)
     return 1 if count.refused else 0
+
+
+def _say(count: "_Counts", *, unverified: bool) -> None:
+    said = f"{count.appended} appended, {count.present} were there already, {count.refused} refused"
+    if count.uncompared:
+        said += f"; {count.uncompared} were erased since, and could not be compared"
+    write(f"{said}; {UNVERIFIED}" if unverified else said)
 
 
 class _Counts:
     """What became of the lines."""
 
-    def __init__(self) -> None:
-        self.appended = self.present = self.refused = 0
+    def __init__(self, says: str) -> None:
+        self.says = says
+        self.appended = self.present = self.refused = self.uncompared = 0
 
 
 def _opened(file: str) -> BinaryIO:
@@ -117,18 +133,25 @@ def _opened(file: str) -> BinaryIO:
 
 
 @contextmanager
-def _sink(place: str, principal: str, *, adopt: bool) -> Iterator[Sink]:
+def _sink(place: str, principal: str, key: Vkey | None, *, adopt: bool) -> Iterator[Sink]:
+    vkeys = [] if key is None else [key]
     if is_address(place):
         with Service.at(place) as service:
+            if vkeys:
+                service.see(vkeys)  # a key that is not this log's is found before anything is submitted
             yield lambda lines, atomic: service.submit(
-                [msgspec.json.decode(line.text) for line in lines], atomic=atomic
+                [msgspec.json.decode(line.text) for line in lines], atomic=atomic, vkeys=vkeys
             )
         return
     with written(Path(place), adopt=adopt) as ledger:
 
         def sink(lines: list[Line], atomic: bool) -> BatchReceipt:
-            appended = ledger.append([line.said for line in lines], principal, atomic=atomic)
-            return batch_receipt(appended, ledger.reader.nodes, _problem)
+            said = [line.said for line in lines if not isinstance(line.said, LedgerError)]
+            appended = ledger.append(said, principal, atomic=atomic)
+            receipt = batch_receipt(appended, ledger.reader.nodes, _problem)
+            if vkeys:
+                check_answer(receipt, said, vkeys)
+            return receipt
 
         yield sink
 
@@ -151,9 +174,7 @@ def _said(text: bytes) -> Draft | AuthorDraft | LedgerError:
         return error
 
 
-def _append_batch(
-    sink: Sink, batch: list[Line], count: _Counts, key: Vkey | None, *, skip_bad: bool, json: bool
-) -> bool:
+def _append_batch(sink: Sink, batch: list[Line], count: _Counts, *, skip_bad: bool, json: bool) -> bool:
     """Append and acknowledge; False where a refusal ends it. Raises ProofRejected for a receipt that does not hold."""
     bad = [(line.number, str(line.said)) for line in batch if isinstance(line.said, LedgerError)]
     if bad and not skip_bad:
@@ -165,26 +186,26 @@ def _append_batch(
         return True
     try:
         receipt = sink(good, not skip_bad)
+    except (ProofRejected, Unavailable) as error:
+        unknown = f"lines {good[0].number} to {good[-1].number}: {error}; whether they were appended is not known"
+        raise type(error)(unknown) from None
     except (Refused, Conflict, BadInput) as error:  # all of them, by a service
         count.refused += 1
         reason = str(error).removeprefix(WITH_THE_REST)
         complain(f"lines {good[0].number} to {good[-1].number}: {reason}")
         return False
-    if key is not None:
-        try:
-            check_batch_receipt(receipt, [key])
-        except ProofRejected as error:
-            stand = f"{receipt.count} events were appended all the same, of lines {good[0].number} to {good[-1].number}"
-            raise ProofRejected(f"{error}; {stand}") from None
     _check_stored(receipt)
     outcomes = list(zip([line.number for line in good], receipt.outcomes, strict=True))
     refused = [(number, outcome.detail) for number, outcome in outcomes if isinstance(outcome, Problem)]
-    if refused and not skip_bad:
-        _refuse([_first_cause(refused)], count)
+    first = _first_cause(refused) if refused else None
+    refused = [(number, count.says + detail) for number, detail in refused]
+    if first is not None and not skip_bad:
+        _refuse([(first[0], count.says + first[1])], count)
         return False
     _refuse(refused, count)
     count.appended += receipt.count
     count.present += len(good) - len(refused) - receipt.count
+    count.uncompared += uncompared(receipt)
     if json:
         write_json(receipt)
     return True

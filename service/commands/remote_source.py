@@ -30,10 +30,7 @@ class RemoteSource:
         """Raises Unavailable where nobody answers like a log."""
         self._log = log
         self.note = log.checkpoint() if note is None else note
-        try:
-            head = note_of(self.note)
-        except ProofRejected as error:
-            raise Unavailable(f"what answers shows no checkpoint: {error}") from None
+        head = note_of(self.note)
         self.origin, self.size = head.origin, head.size
         self._last: tuple[int, list[bytes]] = -1, []
         self._tiles: dict[tuple[int, int], list[bytes]] = {}

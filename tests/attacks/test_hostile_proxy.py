@@ -1,11 +1,12 @@
 """Whatever a server does, no command that takes an address says what is false, hangs, or takes more than its share of memory."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -217,6 +218,103 @@ def test_prove_says_where_a_payload_is_missing(scene: Scene, tmp_path: Path) -> 
     """Evidence without the payload that was asked for is good, and its lack is said."""
     with proxied(scene.address, replaced(EVENT, "/api/events/2/evidence?payload=false")) as proxy:
         assert "without its payload" in done("prove", proxy.address, 2, "-o", tmp_path / "out").out
+
+
+# --- receipts ----------------------------------------------------------------------------------------------------------
+
+
+def receipts(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Fault:
+    """The real answers, but for receipts."""
+
+    def bend(data: bytes) -> bytes:
+        value = json.loads(data)
+        return json.dumps(change(value)).encode() if "outcomes" in value else data
+
+    return changed("/api/events", bend)
+
+
+def replaying(proxy: Proxy, asked: Asked) -> Iterator[bytes]:
+    """Every submission is answered with the receipt of the first one, and never reaches the service."""
+    if asked.method == "POST" and "receipt" in proxy.kept:
+        good = proxy.kept["receipt"]
+    else:
+        good = proxy.fetch(asked)
+        if asked.method == "POST":
+            proxy.kept["receipt"] = good
+    yield answered(good.body, good.status)
+
+
+WRONG_RECEIPTS: dict[str, Fault] = {
+    "with outcomes of other lines": receipts(lambda r: {**r, "outcomes": r["outcomes"][::-1]}),
+    "with an outcome too few": receipts(lambda r: {**r, "outcomes": r["outcomes"][:-1]}),
+    "with an outcome elsewhere": receipts(lambda r: {**r, "outcomes": [1, *r["outcomes"][1:]]}),
+    "with another salt": receipts(lambda r: {**r, "salts": ["00" * 16 for _ in r["salts"]]}),
+    "with other ids": receipts(lambda r: {**r, "ids": r["ids"][::-1]}),
+    "with another entry": receipts(lambda r: {**r, "entries": r["entries"][::-1]}),
+    "that says that nothing is new": receipts(
+        lambda r: {**r, "first": 0, "count": 0, "ids": [], "hashes": [], "entries": [], "salts": [], "proof": []}
+    ),
+}
+
+
+@pytest.mark.parametrize("key", [True, False])
+@pytest.mark.parametrize("what", WRONG_RECEIPTS)
+def test_append_repeats_nothing_of_a_receipt_that_does_not_hold(
+    what: str, key: bool, scene: Scene, tmp_path: Path
+) -> None:
+    """A receipt that does not say what was submitted is exit code 1, and no word of it is printed."""
+    lines = [{"type": "x.seen", "source": "bot", "payload": {"n": number, "what": what}} for number in range(2)]
+    file = write_lines(tmp_path / "lines.ndjson", *lines)
+    options = ["--key", scene.key] if key else []
+    with proxied(scene.address, WRONG_RECEIPTS[what]) as proxy:
+        for form in ([], ["--json"]):
+            said = dna("append", proxy.address, file, *options, *form)
+            assert (said.code, said.out) == (1, ""), said
+            assert said.err.startswith("dna: lines 1 to 2: the receipt of http://127.0.0.1")
+            assert said.err.endswith("whether they were appended is not known\n")
+
+
+def test_append_refuses_a_replayed_receipt(scene: Scene, tmp_path: Path) -> None:
+    """A receipt of before is no answer to the same lines, with ids or without, nor to others."""
+    plain = {"type": "x.seen", "source": "bot", "payload": {"n": 1}}
+    file = write_lines(tmp_path / "lines.ndjson", submission(40), plain)
+    others = write_lines(tmp_path / "others.ndjson", submission(41), plain)
+    with proxied(scene.address, replaying) as proxy:
+        assert done("append", proxy.address, file, "--key", scene.key).out.startswith("2 appended")
+        for again in (file, others):
+            said = dna("append", proxy.address, again, "--key", scene.key)
+            assert (said.code, said.out) == (1, ""), said
+            assert "does not hold" in said.err
+
+
+def test_append_submits_nothing_to_another_log(scene: Scene, strangers: str) -> None:
+    """With a key that did not sign the newest head, nothing is submitted; an answer of another log is refused."""
+    command = ["append", scene.folder / "more.ndjson", "--key", scene.key]
+    with proxied(scene.address, elsewhere(strangers)) as proxy:
+        said = dna(command[0], proxy.address, *command[1:])
+        assert (said.code, said.out, "is not signed by" in said.err) == (1, "", True), said
+        assert [asked.target for asked in proxy.asked] == ["/checkpoint"]
+    with proxied(scene.address, elsewhere(strangers, "/api/events")) as proxy:
+        said = dna(command[0], proxy.address, *command[1:])
+        assert (said.code, said.out, "does not hold" in said.err) == (1, "", True), said
+
+
+def test_append_without_a_key_says_that_nothing_was_verified(scene: Scene) -> None:
+    """What a service answers is its word alone, and that is said, on stderr where stdout is for machines."""
+    said = done("append", scene.address, scene.folder / "more.ndjson")
+    assert said.out.endswith("nothing of this was verified: that is what the service says, and --key checks it\n")
+    said = dna("append", scene.address, scene.folder / "more.ndjson", "--json")
+    assert (said.code, len(said.lines), "nothing of this was verified" in said.err) == (0, 1, True)
+    said = done("append", scene.address, scene.folder / "more.ndjson", "--key", scene.key)
+    assert said.out == "0 appended, 2 were there already, 0 refused\n"
+
+
+def test_what_a_service_refuses_is_its_word(scene: Scene, tmp_path: Path) -> None:
+    """Nobody can prove that a line was refused: the sentence says who says so."""
+    file = write_lines(tmp_path / "bad.ndjson", submission(1, payload={"n": 77}), submission(42))
+    for flags in ([], ["--skip-bad"]):
+        said = dna("append", scene.address, file, "--key", scene.key, *flags)
+        assert (said.code, f": {scene.address} says: id " in said.err) == (1, True), said
 
 
 # --- in a process of its own, measured ---------------------------------------------------------------------------------

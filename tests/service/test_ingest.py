@@ -150,4 +150,5 @@ def test_receipts_of_one_commit_are_those_of_each_event(before: int) -> None:
                 assert not isinstance(placed, LedgerError)
                 receipt = receipts.receipt(placed)
                 assert receipt == event_receipt(placed, appended.head.size, note, appended.read)
-                check_receipt(receipt, [ledger.vkey], ledger.reader.raw(placed.seq))
+                check_receipt(receipt, [ledger.vkey])
+                assert receipt.entry == ledger.reader.raw(placed.seq)

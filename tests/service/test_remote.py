@@ -23,7 +23,7 @@ from decision_dna.schemas.errors import (
     Refused,
     Unavailable,
 )
-from decision_dna.schemas.receipts import BatchReceipt
+from decision_dna.schemas.receipts import BatchReceipt, Problem
 from decision_dna.service.commands.remote import read_client_settings
 from decision_dna.service.settings import Secret
 from tests.service.serving import event, new_id, service
@@ -65,12 +65,13 @@ def test_a_partial_tile_is_found_in_the_full_one(served) -> None:
 
 
 def test_submitting_and_the_errors_of_the_service(served) -> None:
-    with RemoteLog(served.address) as log:
+    with RemoteLog(served.address, now=served.clock.now_ns) as log:
         said = event(1, id=new_id())
         batch = log.submit([said, event(2)], vkeys=[served.ledger.vkey])
+        size = served.ledger.reader.size
         with pytest.raises(ProofRejected):
-            log.submit([said], vkeys=[Vkey(served.ledger.origin, bytes(32))])
-        assert log.submit([said]).outcomes == [batch.first]
+            log.submit([event(3)], vkeys=[Vkey(served.ledger.origin, bytes(32))])
+        assert log.submit([said], vkeys=[served.ledger.vkey]).outcomes == [batch.first]
         with pytest.raises(IdConflict):
             log.submit([{**said, "subject": "another"}], atomic=True)
         with pytest.raises(NotFound):
@@ -79,6 +80,9 @@ def test_submitting_and_the_errors_of_the_service(served) -> None:
             log.events({"colour": "red"})
         with pytest.raises(Unavailable, match="tile/0/009 is missing"):
             log.hashes(0, 9, 256)
+    with RemoteLog(served.address) as log, pytest.raises(ProofRejected):
+        log.submit([event(3)], vkeys=[Vkey(served.ledger.origin, bytes(32))])
+    assert served.ledger.reader.size == size + 1  # with a key that is not this log's, a new client submits nothing
 
 
 def test_a_key_is_sent_along(tmp_path) -> None:
@@ -91,7 +95,9 @@ def test_a_key_is_sent_along(tmp_path) -> None:
 
 # --- tries -------------------------------------------------------------------------------------------------------------
 
-RECEIPT = BatchReceipt(0, 0, [], [], [], "", [], [], [])
+REFUSED = Problem("about:blank", "Refused", 403, "no")
+HEAD = f"log\n1\n{'A' * 43}=\n\n— log AAAAAAA=\n"
+RECEIPT = BatchReceipt(0, 0, [], [], [], [], HEAD, [], [REFUSED], [])
 PROBLEM = {"type": "", "title": "Busy", "status": 503, "detail": "full"}
 BUSY, GOOD = Answer(503, msgspec.json.encode(PROBLEM)), Answer(201, msgspec.json.encode(RECEIPT))
 SILENT = Unavailable("no complete answer")

@@ -12,7 +12,7 @@ from decision_dna.ledger.fingerprint import fingerprint
 from decision_dna.ledger.receipts import check_batch_receipt, check_receipt, derive
 from decision_dna.schemas.errors import NotFound, ProofRejected
 from decision_dna.schemas.receipts import BatchReceipt, EventReceipt, Problem
-from decision_dna.schemas.submissions import BODY_BYTES_MAX
+from decision_dna.schemas.submissions import BODY_BYTES_MAX, decode_json
 from decision_dna.service.settings import Secret
 from tests.ledger.samples import SECOND, Author, register
 from tests.service.serving import TRACE, Service, event, new_id, service, signed
@@ -45,8 +45,8 @@ def test_a_receipt_holds_offline_and_names_the_event_that_stands(served: Service
     receipt = receipt_of(answer)
     assert (answer.status_code, answer.headers["location"]) == (201, f"/api/events/{receipt.seq}")
     raw = served.ledger.reader.raw(receipt.seq)
-    checkpoint = check_receipt(receipt, [served.ledger.vkey], raw)
-    assert checkpoint.size == receipt.seq + 1
+    checkpoint = check_receipt(receipt, [served.ledger.vkey])
+    assert (checkpoint.size, receipt.entry) == (receipt.seq + 1, raw)
     assert receipt.fingerprint == str(fingerprint(receipt.seq, raw))
     stands = served.ledger.reader.event(receipt.seq)
     assert (stands.claim.subject, stands.claim.trace, stands.claim.occurred_at) == (
@@ -57,10 +57,10 @@ def test_a_receipt_holds_offline_and_names_the_event_that_stands(served: Service
     assert (stands.entry.attestation, stands.entry.principal) == ("notary", "local")
 
 
-@pytest.mark.parametrize("field", ["hash", "leaf", "fingerprint", "seq"])
+@pytest.mark.parametrize("field", ["hash", "entry", "fingerprint", "seq", "id"])
 def test_a_receipt_that_was_touched_does_not_hold(served: Service, field: str) -> None:
     receipt = receipt_of(served.post(event()))
-    lies = {"seq": receipt.seq + 1, "fingerprint": str(fingerprint(1, b""))}
+    lies = {"seq": receipt.seq + 1, "fingerprint": str(fingerprint(1, b"")), "entry": receipt.entry[:-1] + b"x"}
     bent = msgspec.structs.replace(receipt, **{field: lies.get(field, "0" * 64)})
     with pytest.raises(ProofRejected):
         check_receipt(bent, [served.ledger.vkey])
@@ -78,16 +78,17 @@ def test_a_batch_is_answered_in_order_and_every_receipt_follows_from_one_proof(s
     check_batch_receipt(batch, vkeys)
     for place in (0, 1, 3):
         receipt = derive(batch, place)
-        check_receipt(receipt, vkeys, served.ledger.reader.raw(receipt.seq))
+        check_receipt(receipt, vkeys)
+        assert receipt.entry == served.ledger.reader.raw(receipt.seq)
         assert receipt.duplicate == (place == 1)
     with pytest.raises(NotFound, match="missing required field"):
         derive(batch, 2)
 
 
-@pytest.mark.parametrize("column", ["leaves", "proof"])
+@pytest.mark.parametrize("column", ["entries", "proof"])
 def test_a_batch_receipt_that_was_touched_does_not_hold(served: Service, column: str) -> None:
     batch = batch_of(served.post([event(n) for n in range(5)]))
-    other = "A" * 43 + "=" if column == "proof" else "0" * 64
+    other = "A" * 43 + "=" if column == "proof" else b"0" * 64
     bent = msgspec.structs.replace(batch, **{column: [other, *getattr(batch, column)[1:]]})
     for check in (lambda: check_batch_receipt(bent, [served.ledger.vkey]), lambda: derive(bent, 0)):
         with pytest.raises(ProofRejected):
@@ -113,7 +114,7 @@ def test_a_retry_gets_its_first_place(served: Service) -> None:
     served.clock.advance(SECOND)
     again = served.post(said)
     assert (again.status_code, receipt_of(again).seq, receipt_of(again).duplicate) == (200, first.seq, True)
-    check_receipt(receipt_of(again), [served.ledger.vkey], served.ledger.reader.raw(first.seq))
+    check_receipt(receipt_of(again), [served.ledger.vkey], decode_json(msgspec.json.encode(said)))
     assert served.ledger.reader.size == size
 
 
