@@ -299,7 +299,11 @@ def test_the_documents_example_holds() -> None:
     receipt = msgspec.json.decode(one, type=EventReceipt)
     batch = msgspec.json.decode(batch_text, type=BatchReceipt)
     assert [msgspec.json.encode(value).decode() for value in (receipt, batch)] == [one, batch_text]
-    assert check_receipt(receipt, [vkey], said) == check_answer(batch, [said], [vkey]) == Checkpoint(vkey.name, 2, ROOT_OF_2)
+    assert (
+        check_receipt(receipt, [vkey], said)
+        == check_answer(batch, [said], [vkey])
+        == Checkpoint(vkey.name, 2, ROOT_OF_2)
+    )
     assert derive(batch, 0) == receipt
     # The same by the second verifier's arithmetic, and nothing of ours.
     leaf = hashlib.sha256(b"\0" + base64.b64decode(json.loads(one)["entry"])).digest()
