@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from decision_dna.ledger.exchange import parse_address
+from decision_dna.ledger.notes import NOTE_BYTES_MAX
 from decision_dna.ledger.remote import DEADLINE_SECONDS, RemoteLog
 from decision_dna.schemas.errors import Malformed, Refused
 from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX
@@ -81,7 +82,7 @@ class Service(RemoteLog):
 
     def health(self) -> HealthView:
         """Return how each of its parts is. Raises Unavailable."""
-        return self._ask(HealthView, "/api/health")
+        return self._decoded(HealthView, self._public("/api/health", NOTE_BYTES_MAX))
 
     def system(self) -> dict[str, Any]:
         """Return how process and disk are, if its metrics may be read. Raises Unavailable."""
