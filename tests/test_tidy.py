@@ -36,7 +36,14 @@ CATCH_ALL = {
 }
 """Files that may catch every exception, and why."""
 
-PRINTING = ("service/*", "benchmarks/*", "docs/second_verifier.py", "tests/torture/*", "tests/simulation/*")
+PRINTING = (
+    "service/*",
+    "benchmarks/*",
+    "docs/second_verifier.py",
+    "tests/torture/*",
+    "tests/simulation/*",
+    "tests/properties/*",
+)
 """Commands print; the long forms print their seeds."""
 
 ONLY_IMPORTER = {
