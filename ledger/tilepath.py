@@ -5,10 +5,11 @@ TilePath(None, 5, 17)          ->  tile/entries/005.p/17
 """
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 
-from decision_dna.ledger.merkle import TILE_WIDTH
+from decision_dna.ledger.merkle import TILE_HEIGHT, TILE_WIDTH
 from decision_dna.schemas.errors import NotFound
 
 LEVEL_MAX = 63
@@ -41,3 +42,16 @@ def parse_tile_path(path: str) -> TilePath:
         if str(tile) == path and width <= TILE_WIDTH and (level or 0) <= LEVEL_MAX:
             return tile
     raise NotFound(f"no tile is called {path[:80]!r}")
+
+
+def new_tiles(size: int, before: int = 0) -> Iterator[TilePath]:
+    """Yield the tiles and bundles of a tree of `size` leaves that a tree of `before` leaves has not, level by level."""
+    level = 0
+    while count := size >> (level * TILE_HEIGHT):
+        had = before >> (level * TILE_HEIGHT)
+        for index in range(had // TILE_WIDTH, -(-count // TILE_WIDTH)) if count > had else ():
+            width = min(TILE_WIDTH, count - index * TILE_WIDTH)
+            if level == 0:
+                yield TilePath(None, index, width)
+            yield TilePath(level, index, width)
+        level += 1

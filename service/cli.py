@@ -104,7 +104,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     ),
     "check": Command(
         "decision_dna.service.commands.checking:check",
-        "Check evidence against a pinned key, offline.",
+        "Check evidence, or a C2SP tlog-proof, against a pinned key, offline.",
         'dna check evidence.json --key "$(cat ledger.vkey)"',
     ),
     "verify": Command(
@@ -192,7 +192,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     ),
     "export": Command(
         "decision_dna.service.commands.keeping:export",
-        "Write the whole log as one NDJSON file that anyone can verify.",
+        "Write the whole log as one NDJSON file that anyone can verify, or as a static site.",
         "dna export ledger -o ledger.ndjson",
     ),
     "status": Command(

@@ -8,30 +8,72 @@ import msgspec
 import typer
 
 from decision_dna.anchors.beside import check_anchor_beside
+from decision_dna.ledger.cosignatures import Cosigner
 from decision_dna.ledger.evidence import EvidenceReport, check_evidence
-from decision_dna.schemas.errors import BadInput
+from decision_dna.ledger.inclusion import KIND, check_proof
+from decision_dna.ledger.notes import Vkey
+from decision_dna.ledger.tlogproof import is_proof, parse_proof_file
+from decision_dna.ledger.verification import Finding, Step
+from decision_dna.schemas.claims import ENTRY_BYTES_MAX
+from decision_dna.schemas.errors import BadInput, ProofRejected
 from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX, AnchorGiven
 from decision_dna.schemas.texts import id_text, time_text
 from decision_dna.schemas.views import payload_view
 from decision_dna.service.commands.terminal import Json, Key, write, write_facts, write_json
 
 
+def parse_cosigner(text: str) -> Cosigner:
+    """Parse a witness's key as typed. Raises BadParameter."""
+    try:
+        return Cosigner.parse(text)
+    except ProofRejected as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="Evidence of `dna prove`.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="What `dna prove` wrote.")],
     key: Key,
+    entry: Annotated[
+        Path | None,
+        typer.Option(
+            "--entry",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="The entry that a tlog-proof is about; what its extra line holds, if not given.",
+        ),
+    ] = None,
+    witness: Annotated[
+        list[Cosigner] | None,
+        typer.Option(
+            "--witness",
+            metavar="VKEY",
+            parser=parse_cosigner,
+            help="A witness that must have cosigned the head of a tlog-proof; may be repeated.",
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="1 if an entry lies more than 60 s in the future of this clock.")
     ] = False,
     json: Json = False,
 ) -> int:
-    """Check evidence against a pinned key, offline.
+    """Check evidence, or a C2SP tlog-proof, against a pinned key, offline.
 
     Prints what then is true, the payload, between which heartbeats it was recorded, what the bytes of an anchor beside it
     prove, and what is left to a whole verification of the log and to the chain.
+
+    A tlog-proof shows that the log of the key has an entry, and no more. The entry is in the proof's extra line, where
+    `dna prove --tlog-proof` puts it, or in a file (--entry). Any C2SP log will do.
     """
     with file.open("rb") as opened:
-        report = check_evidence(opened.read(EVIDENCE_BYTES_MAX + 1), key)
-    check_anchor_beside(report)
+        data = opened.read(EVIDENCE_BYTES_MAX + 1)
+    if is_proof(data):
+        report = _check_tlog_proof(data, entry, key, witness or [])
+    elif entry or witness:
+        raise typer.BadParameter("--entry and --witness are for a tlog-proof")
+    else:
+        report = check_evidence(data, key)
+        check_anchor_beside(report)
     fresh = report.freshness(time.time_ns())
     view = {**report_view(report), "freshness": fresh}
     if json:
@@ -39,6 +81,21 @@ def check(
     else:
         _write_report(report, view)
     return 1 if not report.holds or (strict and fresh != "pass") else 0
+
+
+def _check_tlog_proof(data: bytes, entry: Path | None, key: Vkey, witnesses: list[Cosigner]) -> EvidenceReport:
+    """Raises BadParameter if nobody gives the entry, and Unavailable for a witness whose key cannot be used here."""
+    try:
+        proof = parse_proof_file(data.decode())
+    except (ProofRejected, UnicodeDecodeError) as error:
+        return EvidenceReport(kind=KIND, origin=key.name, findings=[Finding(Step.ENCODING, None, str(error))])
+    raw = proof.extra
+    if entry is not None:
+        with entry.open("rb") as opened:
+            raw = opened.read(ENTRY_BYTES_MAX + 1)
+    if raw is None:
+        raise typer.BadParameter("the proof does not hold its entry: give it with --entry")
+    return check_proof(proof, raw, key, witnesses)
 
 
 def report_view(report: EvidenceReport) -> dict[str, object]:

@@ -36,6 +36,7 @@ from decision_dna.schemas.errors import CannotOpen, Conflict, Malformed, ProofRe
 from decision_dna.service.commands.outputs import PRIVATE, check_folder, output
 from decision_dna.service.commands.places import ReadOnly, folder_view, said_view
 from decision_dna.service.commands.terminal import Dir, Json, progress, write, write_json
+from decision_dna.service.commands.tiles import export_tiles
 
 ROWS_AT_ONCE = 10_000
 
@@ -230,14 +231,40 @@ def _move_lock(made: Path, place: Path) -> None:
 
 def export(
     directory: Dir,
-    to: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Where to write it.")],
+    to: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", dir_okay=False, help="Where to write the one file.")
+    ] = None,
+    tiles: Annotated[
+        Path | None,
+        typer.Option(
+            "--tiles", metavar="FOLDER", file_okay=False, help="Where to write the public log as a static site."
+        ),
+    ] = None,
     read_only: ReadOnly = False,
     json: Json = False,
 ) -> None:
-    """Write the whole log as one NDJSON file that anyone can verify.
+    """Write the whole log as one NDJSON file that anyone can verify, or as a static site.
 
-    It holds all payloads that are not erased, and no keys.
+    The file (-o) holds all payloads that are not erased, and no keys.
+
+    The site (--tiles) is the log as any C2SP tlog-tiles client reads it: checkpoint, tiles and entries, without payloads. Any
+    web server can serve the folder. Written again, it gets what is new since; a folder with anything else in it, a longer log
+    or a fork is refused. Who reads it needs the log's key from elsewhere: log.vkey beside the tiles proves nothing.
     """
+    if (to is None) == (tiles is None):
+        raise typer.BadParameter("give -o FILE, or --tiles FOLDER")
+    if tiles is not None:
+        with said_view(directory, read_only=read_only) as log, progress("export", shown=not json) as bar:
+            done = export_tiles(log, tiles, bar)
+        if json:
+            write_json(done)
+        else:
+            write(f"{tiles}: {done.size} entries, {done.size - done.before} of them new, {done.files} files written")
+    elif to is not None:
+        _export_file(directory, to, read_only=read_only, json=json)
+
+
+def _export_file(directory: Path, to: Path, *, read_only: bool, json: bool) -> None:
     with (
         output(to, mode=PRIVATE) as file,
         said_view(directory, read_only=read_only) as log,

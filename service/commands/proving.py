@@ -9,14 +9,16 @@ import msgspec
 import typer
 
 from decision_dna.anchors.transaction import anchor_memo
+from decision_dna.ledger.inclusion import check_proof
 from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.proving import Around, prove_event, prove_run
 from decision_dna.ledger.queries import EventFilter, find, heads_before
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.streams import list_leaves
+from decision_dna.ledger.tlogproof import format_proof, parse_proof_file
 from decision_dna.schemas.claims import check_stream
-from decision_dna.schemas.errors import LedgerError, Malformed, NotFound, Unavailable
+from decision_dna.schemas.errors import LedgerError, Malformed, NotFound, ProofRejected, Unavailable
 from decision_dna.schemas.evidence import AnchorGiven
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_ns, time_text
@@ -59,6 +61,12 @@ def prove(
             "--key", metavar="VKEY", parser=parse_vkey, help="Check it against this key before it is written."
         ),
     ] = None,
+    tlog_proof: Annotated[
+        bool,
+        typer.Option(
+            "--tlog-proof", help="An event's inclusion alone, with its entry, for any C2SP tlog-proof client."
+        ),
+    ] = False,
     read_only: ReadOnly = False,
     json: Json = False,
 ) -> None:
@@ -77,10 +85,12 @@ def prove(
         raise typer.BadParameter("give an ID, or --stream")
     if stream is not None:
         check_stream(stream)  # before a heartbeat is appended for it
-    if anchored and (event is None or is_address(place)):
-        raise typer.BadParameter("--anchored is for an ID in a ledger's folder")
+    if (anchored or tlog_proof) and (event is None or is_address(place) or anchored == tlog_proof):
+        raise typer.BadParameter("--anchored and --tlog-proof are each for an ID in a ledger's folder")
     if time_to is not None and (time_from or 0) > time_to:
         raise typer.BadParameter("--from lies after --to")
+    if tlog_proof:
+        return _write_tlog_proof(Path(place), event or "", file, key, read_only=read_only, json=json)
     with output(file, mode=PRIVATE) as out:
         made = _made(
             place, event, stream, (time_from or 0, time_to), payload=payload, anchored=anchored, read_only=read_only
@@ -89,7 +99,22 @@ def prove(
         if is_address(place) or (key is not None and not anchored):
             accepted = accept(made.data, made.asked, key)
         out.write(made.data)
-    _say(file, made, accepted, json=json)
+    return _say(file, made, accepted, json=json)
+
+
+def _write_tlog_proof(path: Path, event: str, file: Path, key: Vkey | None, *, read_only: bool, json: bool) -> None:
+    """Write an event's inclusion under the newest head, the entry in the extra line. Raises ProofRejected, for a key."""
+    with output(file) as out, said_view(path, read_only=read_only) as log:
+        seq = log.reader.resolve(event)
+        raw, proof = log.reader.raw(seq), log.reader.prove_inclusion(seq, log.head.size)
+        text = format_proof(seq, proof, log.head.note.encode(), raw)
+        if key is not None and (found := check_proof(parse_proof_file(text), raw, key).findings):
+            raise ProofRejected(found[0].text)
+        out.write(text.encode())
+    if json:
+        write_json({"file": str(file), "bytes": len(text.encode()), "seq": seq})
+    else:
+        write(f"{file}: {len(text.encode())} bytes; check it with: dna check {file} --key VKEY")
 
 
 class _Made(NamedTuple):
