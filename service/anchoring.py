@@ -5,55 +5,45 @@
 Today the chain is local (`anchors.local_chain`): it runs the real programs in this process and ends with it, so its
 anchors show that the walk works, and nothing to anyone else. For the same reason a crash between sending and appending
 leaves nothing behind: there is no chain any more that holds an anchor that the log does not know.
+
+Sending needs the extra `solana`. It is imported when a chain is used, so that `dna serve` runs without it.
 """
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from decision_dna.anchors.chain import Chain
-from decision_dna.anchors.local_chain import LocalChain
+from decision_dna.anchors.entries import anchors_of
 from decision_dna.anchors.memo import FIRST_PREVIOUS
-from decision_dna.anchors.send import confirmed_anchor, prepare_anchor
 from decision_dna.anchors.transaction import check_anchor_transaction
+from decision_dna.engine.extras import require_solana
 from decision_dna.ledger.indexes import Indexes
 from decision_dna.ledger.ledger import Ledger
-from decision_dna.ledger.queries import EventFilter, find
-from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.verification import fold_schedule
 from decision_dna.ledger.writer import Placed
-from decision_dna.schemas import codec
 from decision_dna.schemas.anchoring import CONFIRMED, AnchorConfirmed
-from decision_dna.schemas.errors import Malformed
-from decision_dna.schemas.payloads import kind_of
+
+if TYPE_CHECKING:
+    from decision_dna.anchors.local_chain import LocalChain
 
 LOCAL_LAMPORTS = 10**9
 LOCAL_CHAIN = "a local chain in this process: it ends with it, and is no testimony to anyone else"
 
 
-def local_chain(ledger: Ledger) -> LocalChain:
-    """A fresh local chain on which the ledger's anchor key has lamports."""
+def local_chain(ledger: Ledger) -> "LocalChain":
+    """A fresh local chain on which the ledger's anchor key has lamports. Raises CannotOpen without the extra `solana`."""
+    require_solana("a local chain")
+    from decision_dna.anchors.local_chain import LocalChain
+
     chain = LocalChain(block_time=ledger.clock.now_ns() // 10**9)
     chain.fund(ledger.writer.authority.anchor, LOCAL_LAMPORTS)
     return chain
 
 
-def read_anchor(reader: LogReader, seq: int) -> AnchorConfirmed:
-    """The payload of an `anchor.confirmed` entry. Raises Malformed."""
-    event = reader.event(seq)
-    payload = codec.decode_as(kind_of(CONFIRMED, event.claim.schema).from_msgpack, event.entry.open)
-    if not isinstance(payload, AnchorConfirmed):
-        raise Malformed(f"entry {seq} is no {CONFIRMED}")
-    return payload
-
-
-def anchors_of(reader: LogReader, indexes: Indexes) -> Iterator[tuple[int, AnchorConfirmed]]:
-    """The anchors in the log with the seqs of their entries, the newest first."""
-    for seq in find(indexes, EventFilter(type=CONFIRMED), 0, reader.size, reverse=True):
-        yield seq, read_anchor(reader, seq)
-
-
 async def anchor_once(ledger: Ledger, chain: Chain) -> tuple[int, AnchorConfirmed]:
     """Anchor the newest head; the seq of the entry that says so, with what it says. Raises Unavailable, Refused, ProofRejected."""
+    from decision_dna.anchors.send import confirmed_anchor, prepare_anchor
+
     authority, head = ledger.writer.authority, ledger.reader.head()
     key = ledger.keys.get(authority.anchor, "anchor")
     n, previous = _place(ledger)

@@ -29,9 +29,10 @@ def readme() -> str:
     return README.read_text()
 
 
-def tour() -> list[str]:
-    """The commands, block by block."""
-    return re.findall(r"<!-- tour -->\n```sh\n(.*?)```", readme(), re.DOTALL)
+def tour(*, base: bool = False) -> list[str]:
+    """Return the commands, block by block; with `base`, only those that need no extra (docs/decisions, 1)."""
+    blocks = re.findall(r"<!-- tour(: solana)? -->\n```sh\n(.*?)```", readme(), re.DOTALL)
+    return [commands for extra, commands in blocks if not (base and extra)]
 
 
 def block(name: str) -> str:

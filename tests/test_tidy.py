@@ -6,9 +6,11 @@ Every rule is shown a small untidy house too, which it must object to, and a tid
 import ast
 import re
 import subprocess
+import tomllib
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from functools import cache
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -288,6 +290,23 @@ def settings_nobody_reads(tree: Files) -> Iterator[str]:
                         yield f"{path}:{line}: the setting {name} is read by nobody"
 
 
+def unlisted_packages(tree: Files) -> Iterator[str]:
+    """A build takes the packages that pyproject.toml lists, and no others."""
+    if "pyproject.toml" not in tree:
+        return
+    listed = set(tomllib.loads(tree["pyproject.toml"])["tool"]["setuptools"]["packages"])
+    folders = {PurePosixPath(path).parent.as_posix() for path, _ in in_rooms(tree)}
+    for folder in sorted(folders):
+        package = "decision_dna." + folder.replace("/", ".")
+        if package not in listed:
+            yield f"{folder}/: not in a wheel: add {package} to the packages in pyproject.toml"
+        if f"{folder}/__init__.py" not in tree:
+            yield f"{folder}/: not a package: it has no __init__.py"
+    for package in sorted(listed - {"decision_dna"}):
+        if package.removeprefix("decision_dna.").replace(".", "/") not in folders:
+            yield f"pyproject.toml: lists {package}, which has no modules"
+
+
 RULES: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
@@ -303,6 +322,7 @@ RULES: dict[str, Rule] = {
         second_importers,
         impure_cores,
         settings_nobody_reads,
+        unlisted_packages,
     )
 }
 
@@ -321,6 +341,10 @@ def test_the_house_is_tidy(house, rule):
 @pytest.mark.parametrize("allowed", [*UNREACHED, *CATCH_ALL])
 def test_every_exception_has_a_reason(allowed):
     assert {**UNREACHED, **CATCH_ALL}[allowed]
+
+
+def listing(*packages: str) -> str:
+    return f"[tool.setuptools]\npackages = {list(packages)}"
 
 
 def function_of(lines: int) -> str:
@@ -470,6 +494,24 @@ UNTIDY: list[tuple[str, Files, Files, str]] = [
         {"service/a.py": "class Settings:\n port: int"},
         {"service/a.py": "class Settings:\n port: int\ns.port"},
         "port is read by nobody",
+    ),
+    (
+        "unlisted_packages",
+        {"pyproject.toml": listing("decision_dna.ledger"), "ledger/__init__.py": "", "ledger/core/__init__.py": ""},
+        {"pyproject.toml": listing("decision_dna", "decision_dna.ledger"), "ledger/__init__.py": ""},
+        "add decision_dna.ledger.core to the packages",
+    ),
+    (
+        "unlisted_packages",
+        {"pyproject.toml": listing("decision_dna.ledger"), "ledger/a.py": ""},
+        {"pyproject.toml": listing("decision_dna.ledger"), "ledger/a.py": "", "ledger/__init__.py": ""},
+        "no __init__.py",
+    ),
+    (
+        "unlisted_packages",
+        {"pyproject.toml": listing("decision_dna.ledger", "decision_dna.engine"), "ledger/__init__.py": ""},
+        {"pyproject.toml": listing("decision_dna.ledger"), "ledger/__init__.py": ""},
+        "lists decision_dna.engine",
     ),
 ]
 

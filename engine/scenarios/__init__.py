@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from decision_dna.engine.extras import require_solana
 from decision_dna.engine.scenarios.answer import Encoding, block_answer
 from decision_dna.engine.scenarios.arbitrages import ARBITRAGES, LOSSES, arbitrage, legs
 from decision_dna.engine.scenarios.decoys import DECOYS
 from decision_dna.engine.scenarios.scenes import SANDWICHES, Scene, Truth, plain_swap, sandwich, token_pool
-from decision_dna.engine.scenarios.world import SOL, Script, World, keypair
+from decision_dna.engine.scenarios.world import SOL, Script, World
 
 SCENES: tuple[Callable[[World], Scene], ...] = (
     *(sandwich(kind, shape) for kind, shape in SANDWICHES.items()),
@@ -49,9 +50,9 @@ def make_block(
 ) -> Scenario:
     """The block of a seed: these scenes (else six drawn ones), noise between, at least that many transactions.
 
-    Raises CannotOpen where solders is not installed.
+    Raises CannotOpen if the extra `solana` is not installed.
     """
-    keypair(bytes(32))
+    require_solana("making blocks")
     rng = Random(seed)  # noqa: S311 - a seed must give the same block again
     world = World(rng)
     world.pool((world.key(), SOL), (150_000_000_000_000, 1_000_000_000_000_000), "own")
@@ -81,8 +82,9 @@ def make_block(
 def write_blocks(folder: Path, count: int, seed: int, first_slot: int = FIRST_SLOT) -> list[Path]:
     """Write made blocks as `slot_<N>.json`, and their truths beside them as `truth_<N>.json`; returns the blocks' paths.
 
-    Raises CannotOpen where solders is not installed.
+    Raises CannotOpen if the extra `solana` is not installed.
     """
+    require_solana("making blocks")
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for slot in range(first_slot, first_slot + count):

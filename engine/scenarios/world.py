@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from decision_dna.engine import base58
 from decision_dna.engine.blocks import SYSTEM_PROGRAM, VOTE_PROGRAM, WRAPPED_SOL
-from decision_dna.schemas.errors import CannotOpen, InvariantBroken
+from decision_dna.schemas.errors import InvariantBroken
 
 SPL = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
 ASSOCIATED = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"
@@ -409,12 +409,9 @@ def keys_of(calls: Iterable[Call]) -> dict[str, None]:
 
 
 def keypair(seed: bytes) -> Any:
-    """The Ed25519 key pair of a seed, as solders has it. Raises CannotOpen where solders is not installed."""
-    try:
-        from solders.keypair import Keypair
-    except ImportError:
-        message = "generated blocks need solders, which is in the extra: pip install 'decision-dna[solana]'"
-        raise CannotOpen("no-solders", message) from None
+    """The Ed25519 key pair of a seed, as solders has it."""
+    from solders.keypair import Keypair
+
     return Keypair.from_seed(seed)
 
 

@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 import typer
 
 from decision_dna.anchors.audit import NOTE_TYPES, anchor_check
+from decision_dna.anchors.entries import anchors_of
+from decision_dna.engine.extras import require_solana
 from decision_dna.ledger.audit import verify as verify_source
 from decision_dna.ledger.verification import Step
 from decision_dna.schemas.anchoring import AnchorConfirmed
-from decision_dna.service.anchoring import LOCAL_CHAIN, anchor_once, anchors_of, is_due, local_chain
+from decision_dna.service.anchoring import LOCAL_CHAIN, anchor_once, is_due, local_chain
 from decision_dna.service.commands.places import Adopt, fixed_view, written
 from decision_dna.service.commands.terminal import Dir, Json, progress, write, write_json, write_table
 
@@ -25,8 +27,10 @@ def once(directory: Dir, chain: Cluster = "local", adopt: Adopt = False, json: J
     """Anchor the newest head now.
 
     So far on a local chain only: it runs the real programs in this process, ends with it, and proves nothing to others.
+    Needs the extra `solana`.
     """
     del chain  # one choice
+    require_solana("`dna anchor once`")
     with written(directory, adopt=adopt) as ledger:
         seq, anchor = asyncio.run(anchor_once(ledger, local_chain(ledger)))
     _say(seq, anchor, json=json)
@@ -36,8 +40,10 @@ def run(directory: Dir, chain: Cluster = "local", adopt: Adopt = False, json: Js
     """Anchor whenever the policy's deadline asks for it, until Ctrl-C.
 
     Needs the ledger for itself: `dna run` anchors beside a service. So far on a local chain only, as `dna anchor once`.
+    Needs the extra `solana`.
     """
     del chain
+    require_solana("`dna anchor run`")
     with written(directory, adopt=adopt) as ledger:
 
         async def until_interrupted() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 import typer
 
+from decision_dna.anchors.entries import anchors_of
 from decision_dna.anchors.transaction import anchor_memo
 from decision_dna.ledger.inclusion import check_proof
 from decision_dna.ledger.lock import Locked
@@ -205,8 +206,6 @@ def _ask(service: Service, stream: str, from_ns: int, to_ns: int | None) -> _Run
 
 def _prove_anchored(log: View, seq: int, *, payload: bool) -> bytes:
     """An event as of the smallest anchored head that has it, so that the anchor's checkpoint is the evidence's own."""
-    from decision_dna.service.anchoring import anchors_of  # brings a chain along, which nothing else here needs
-
     covering = [anchor for _, anchor in anchors_of(log.reader, log.indexes) if seq < anchor.size]
     if not covering:
         raise Unavailable(f"no anchor covers event {seq} yet: `dna anchor once` makes one")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from decision_dna.engine.extras import require_solana
 from decision_dna.engine.projections import PROJECTIONS, ProjectionFollower
 from decision_dna.ledger.audit import Report
 from decision_dna.ledger.opening import open_ledger
@@ -76,8 +77,9 @@ def run(
     close it; then the whole log is verified. It goes on watching and serving on loopback until Ctrl-C.
 
     Exit code 1 where the log does not hold, or (with --once) an event was refused; 2 (likewise) where none of the files was a
-    block; 3 (likewise) where a state could not be committed.
+    block; 3 (likewise) where a state could not be committed. Needs the extra `solana`.
     """
+    require_solana("`dna run`")
     settings = read_settings({"port": port}, os.environ, SETTINGS_FILE)
     is_new = not (directory / "db").exists()
     source, what = main_job.source_of(blocks, data, directory.parent / "blocks", may_make=is_new)

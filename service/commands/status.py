@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from decision_dna.anchors.entries import anchors_of
 from decision_dna.engine.projections import PROJECTIONS
 from decision_dna.engine.replay import follower_state
 from decision_dna.ledger.freshness import Newest, freshness, last_anchor
@@ -19,7 +20,6 @@ from decision_dna.ledger.queries import EventFilter, find, stream_heads
 from decision_dna.ledger.unlocked import unless_failed
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_text
-from decision_dna.service.anchoring import anchors_of
 from decision_dna.service.commands.places import ReadOnly, View, check_place, fixed_view, is_address
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import Json, Place, write_facts, write_json

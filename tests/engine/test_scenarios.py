@@ -99,7 +99,7 @@ def test_a_folder_of_made_blocks_is_read_back_with_its_truth_beside(tmp_path: Pa
 
 WITHOUT_SOLDERS = """
 import sys
-sys.modules["solders.keypair"] = None
+sys.modules["solders"] = None
 from decision_dna.engine.scenarios import make_block
 from decision_dna.schemas.errors import CannotOpen
 try:
