@@ -40,7 +40,16 @@ from decision_dna.ledger.store import Batch, Store
 from decision_dna.ledger.streams import StreamHead
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import BATCH_EVENTS_MAX, decode_claim
-from decision_dna.schemas.errors import Busy, IdConflict, InvariantBroken, LedgerError, Refused, TooLarge, Unavailable
+from decision_dna.schemas.errors import (
+    Busy,
+    IdConflict,
+    InvariantBroken,
+    LedgerError,
+    Refused,
+    TooLarge,
+    Unavailable,
+    WriterStopped,
+)
 from decision_dna.schemas.texts import id_text
 
 QUEUE_EVENTS_MAX = 50_000
@@ -200,7 +209,7 @@ class Writer:
             self._refuse(requests, error)
             raise
         except BaseException as error:
-            self._stopped = self._stopped or Unavailable(f"the writer has stopped: {error!r}")
+            self._stopped = self._stopped or WriterStopped(f"the writer has stopped: {error!r}")
             self._refuse(requests, self._stopped)
             raise
 
@@ -328,10 +337,10 @@ class Writer:
             for listener in self._listeners:
                 listener(locked)
         except LedgerError as error:
-            self._stopped = Unavailable(f"the writer has stopped: {error}")
+            self._stopped = WriterStopped(f"the writer has stopped: {error}")
             raise self._stopped from error
         except BaseException as error:  # an interrupt too leaves unknown what is stored and locked
-            self._stopped = Unavailable(f"the writer has stopped: {error!r}")
+            self._stopped = WriterStopped(f"the writer has stopped: {error!r}")
             raise
 
     def _account(self, planned: Planned) -> bytes:

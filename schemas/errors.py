@@ -13,7 +13,8 @@
     │   └── HeadMoved         the lock holds another head than expected        409
     ├── ProofRejected         a proof, note or piece of evidence does not hold 422
     ├── Busy                  the queue is full: try again later               503
-    ├── Unavailable           the ledger is closed, or its writer has stopped  503
+    ├── Unavailable           the ledger is closed                           503
+    │   └── WriterStopped     its writer met an error: start it again          503
     ├── CannotOpen            start-up refused, and why                        503
     ├── StoreFailed           a write did not succeed: stops the writer        503
     ├── FoldFailed            a fold raised for an event: stops its follower   500
@@ -76,7 +77,11 @@ class Busy(LedgerError):
 
 
 class Unavailable(LedgerError):
-    """The ledger is closed, or an earlier error stopped its writer."""
+    """The ledger is closed, or what it needs is not there."""
+
+
+class WriterStopped(Unavailable):
+    """An error stopped the ledger's writer: what is stored is for the next start to find out."""
 
 
 class CannotOpen(LedgerError):

@@ -7,6 +7,7 @@ chain. Every error that may leave the system ends here, as one sentence on stder
     1    it does not: a verification found it false, or it was refused, or what was asked for is not in the log
     2    wrong usage, or input that is none, such as a file without a block
     3    cannot tell, or cannot be done: no ledger there, or one that cannot be opened or read; no network, no key, no disk
+    75   the ledger's writer stopped on an error, such as a full disk: nothing acknowledged is lost, start it again
     130  somebody pressed Ctrl-C before it was done; what runs until then, as `serve` does, ends with 0
     141  whoever read the output went away, as `head` does, or stdout was closed from the start, and nothing was begun: that is
          no error, and nothing is said
@@ -39,8 +40,11 @@ from decision_dna.schemas.errors import (
     LedgerError,
     StoreFailed,
     Unavailable,
+    WriterStopped,
 )
 
+WRITER_STOPPED = 75
+"""EX_TEMPFAIL of sysexits.h: a supervisor starts the process again."""
 INTERRUPTED = 130
 TERMINATED = 143
 NOBODY_READS = 141
@@ -311,7 +315,7 @@ def _dna(
 ) -> None:
     """A tamper-evident ledger for automated decisions: what was seen, decided and ordered, provable by anyone.
 
-    Exit codes: 0 it holds or is done, 1 it does not or was refused, 2 wrong usage, 3 cannot tell or cannot be done.
+    Exit codes: 0 it holds or is done, 1 it does not or was refused, 2 wrong usage, 3 cannot tell or cannot be done, 75 start again.
     """
 
 
@@ -378,9 +382,11 @@ def _sigterm_interrupts() -> Iterator[Callable[[], bool]]:
 
 
 def exit_code(error: LedgerError) -> int:
-    """What an error means to a script: its own words are wrong (2), it cannot be told or done (3), or no (1)."""
+    """What an error means to a script: its own words are wrong (2), it cannot be told or done (3), start again (75), or no (1)."""
     if isinstance(error, BadInput):
         return 2
+    if isinstance(error, WriterStopped):
+        return WRITER_STOPPED
     return 3 if isinstance(error, Unavailable | Busy | CannotOpen | StoreFailed | InvariantBroken) else 1
 
 

@@ -25,7 +25,7 @@ from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.plan import AuthorDraft, Draft, Prepared
 from decision_dna.ledger.preparing import Decode, Preparers, prepared_of
 from decision_dna.ledger.writer import QUEUE_EVENTS_MAX, Appended
-from decision_dna.schemas.errors import BadInput, Busy, LedgerError, Refused, Unavailable
+from decision_dna.schemas.errors import BadInput, Busy, LedgerError, Refused, Unavailable, WriterStopped
 from decision_dna.schemas.submissions import Body, Media, SignedSubmission, Submission, decode_body, is_single
 
 BYTES_ON_LOOP_MAX = 16 * 1024
@@ -121,6 +121,8 @@ class Ingest:
     def commit_until_closed(self) -> None:
         """Commit whatever is queued, again and again: the body of the committing threads. Returns once closed and drained.
 
+        Raises WriterStopped once the writer met an error: the process is to leave, for only a new start can write again.
+
         With two of them, one links a large batch while the other's is being written.
         """
         writer = self._ledger.writer
@@ -131,6 +133,8 @@ class Ingest:
                 self._full.wait(self._window)
             while writer.queued:
                 writer.commit_queued()
+            if isinstance(writer.stopped, WriterStopped):
+                raise writer.stopped
             if self._ended:
                 self._work.put(None)  # for the other one
                 return

@@ -17,7 +17,7 @@ from decision_dna.ledger.followers import Followers
 from decision_dna.ledger.indexes import Indexes, IndexFollower
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.queries import EventFilter, query
-from decision_dna.schemas.errors import Refused, Unavailable
+from decision_dna.schemas.errors import Refused, Unavailable, WriterStopped
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.service.http.metrics import Metrics
 from decision_dna.service.http.stream import Tail
@@ -86,6 +86,9 @@ async def _commit(ingest: Ingest) -> None:
     with ThreadPoolExecutor(1, thread_name_prefix="committer") as thread:
         try:
             await asyncio.get_running_loop().run_in_executor(thread, ingest.commit_until_closed)
+        except WriterStopped as stopped:
+            ingest.fail(stopped)
+            raise
         except BaseException:
             ingest.fail(Unavailable("the committing thread has failed"))
             raise
@@ -103,7 +106,9 @@ async def _heartbeats(ledger: Ledger, indexes: Indexes, closing: asyncio.Event) 
             return
         try:
             await asyncio.to_thread(ledger.heartbeat)
-        except Unavailable:  # the writer has stopped: readiness says so, and nothing can be said in the log
+        except WriterStopped:  # it ends the service: a new start finds out what is stored
+            raise
+        except Unavailable:  # the ledger was closed
             return
         except Refused:  # the clock stepped: heartbeats wait, as appends do, until an operator vouches for it
             wait = 1.0

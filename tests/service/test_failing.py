@@ -1,12 +1,14 @@
 """When what lies below fails: callers are told, nobody hangs, and nothing that was acknowledged is missing."""
 
+from typing import Any
+
 import httpx
 import pytest
 
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.memory import Faults, MemoryLock, MemoryStore
 from decision_dna.ledger.opening import resume, write_genesis
-from decision_dna.schemas.errors import StoreFailed
+from decision_dna.schemas.errors import StoreFailed, WriterStopped
 from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Settings
 from tests.ledger.memory_log import ORIGIN, POLICY, START, ManualClock, keyring, new_log, reopened
@@ -21,19 +23,22 @@ def over(faults: Faults) -> tuple[Ledger, MemoryStore, ManualClock]:
 
 
 @pytest.mark.parametrize("stored", ["never", "later"])
-def test_a_write_that_fails_stops_the_writer_and_everyone_is_told(stored) -> None:
+def test_a_write_that_fails_is_told_to_callers_and_ends_the_service(stored: Any) -> None:
+    """The writer is stopped for good, so the service ends instead of living on; nothing acknowledged is missing."""
     ledger, store, clock = over(Faults(write=4, stored=stored))  # genesis, heartbeat, an event: then this one
     ledger.heartbeat()
     acknowledged: list[int] = []
-    with serving(ledger, Settings(port=0)) as address, httpx.Client(base_url=address) as client:
+    with (
+        pytest.raises(ExceptionGroup) as ended,
+        serving(ledger, Settings(port=0)) as address,
+        httpx.Client(base_url=address, timeout=30) as client,
+    ):
         served = Service(ledger, clock, address, client)
         while (answer := served.post(event(len(acknowledged)))).status_code == 201:
             acknowledged.append(answer.json()["seq"])
-        served.problem(answer, 503)
-        served.problem(served.post(event(1)), 503)
-        served.problem(served.get("/api/health/ready"), 503)
-        assert [served.get(f"/api/events/{seq}").status_code for seq in acknowledged] == [200] * len(acknowledged)
-        head = ledger.reader.head()
+        assert "the writer has stopped" in served.problem(answer, 503).detail
+    assert ended.group_contains(WriterStopped)
+    head = ledger.reader.head()
     again = reopened(store.crash(), head, clock)
     assert again.reader.size >= head.size == len(acknowledged) + 2
     assert [again.reader.event(seq).seq for seq in acknowledged] == acknowledged
