@@ -2,19 +2,17 @@
 
 A backup is the database with the newest head that it covers, without keys and without the lock:
 
-    db/            the store            head           that checkpoint, signed
+    db/              the store            head           that checkpoint, signed
+    manifest.json    the size of each file (`service.commands.archives`)
     DIR.vkey is beside the ledger, not in it.
 
 The lock stays where it is, for it is what a restored, old copy is noticed by. Both ways, what is copied takes its name at the
 end: until then it lies beside it, in a folder `.dna-backup-…` or `DIR/.dna-restore-…`, which whoever was killed leaves behind.
 """
 
-import lzma
 import os
 import shutil
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -33,6 +31,7 @@ from decision_dna.ledger.rocks import RocksStore
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import LOG_FAMILIES, Store
 from decision_dna.schemas.errors import CannotOpen, Conflict, Malformed, ProofRejected, Refused, Unavailable
+from decision_dna.service.commands.archives import check_folder_is_whole, pack, unpack, write_manifest
 from decision_dna.service.commands.outputs import PRIVATE, check_folder, output
 from decision_dna.service.commands.places import ReadOnly, folder_view, said_view
 from decision_dna.service.commands.terminal import Dir, Json, progress, write, write_json
@@ -59,6 +58,7 @@ def backup(
             _copy(log.store, folder / "db")
         _check_copy(folder / "db", head, bar, f"no backup was made of {directory}")
         (folder / "head").write_text(head.note)
+        write_manifest(folder)
         size = head.size
     if json:
         write_json({"backup": str(target), "size": size})
@@ -76,20 +76,12 @@ def made_at(target: Path) -> Iterator[Path]:
         folder = Path(scratch) / "backup"
         folder.mkdir(mode=0o700)
         yield folder
-        made = folder if target.suffix != ".tar" else _packed(folder)
+        made = folder if target.suffix != ".tar" else pack(folder)
         try:
             target.touch(exist_ok=False) if made.is_file() else target.mkdir()
         except FileExistsError:
             raise Conflict(f"{target} appeared while the backup was made, and is not replaced") from None
         made.replace(target)  # if the process dies before it, an empty one is left, which `restore` refuses
-
-
-def _packed(folder: Path) -> Path:
-    packed = folder.with_suffix(".tar")
-    with tarfile.open(packed, "w") as tar:
-        tar.add(folder, arcname=".")
-    packed.chmod(0o600)
-    return packed
 
 
 def _copy(source: Store, path: Path) -> None:
@@ -183,7 +175,7 @@ def _copied(backup_at: Path, scratch: Path) -> Locked:
     folder = backup_at
     if backup_at.is_file():
         folder = scratch / "unpacked"
-        _unpack(backup_at, folder)
+        unpack(backup_at, folder)
     if not (folder / "db").is_dir() or not (folder / "head").is_file():
         raise Malformed(f"{backup_at} is no backup: it has no db and head")
     for path in (folder / "head", folder / "db", *(folder / "db").rglob("*")):
@@ -196,6 +188,7 @@ def _copied(backup_at: Path, scratch: Path) -> Locked:
         head = note_of(note)
     except ProofRejected as error:
         raise Malformed(f"the backup's head can't be read: {error}") from None
+    check_folder_is_whole(folder, scratch)
     try:
         if folder == backup_at:
             shutil.copytree(folder / "db", scratch / "db", symlinks=True)
@@ -204,18 +197,6 @@ def _copied(backup_at: Path, scratch: Path) -> Locked:
     except shutil.Error as error:
         raise Unavailable(f"{backup_at} cannot be copied: {error.args[0][0][2]}") from None
     return Locked(head.origin, head.size, head.root, note.decode())
-
-
-def _unpack(packed: Path, folder: Path) -> None:
-    try:
-        with tarfile.open(packed) as tar:
-            tar.extractall(folder, filter="data")
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise Malformed(f"{packed} is no backup: it is neither a folder nor a whole tar file ({error})") from None
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise Malformed(f"{packed} is no backup: {error}") from None  # as gzip and bzip2 call what they cannot unpack
 
 
 def _make_lock(file: Path, head: Locked) -> None:

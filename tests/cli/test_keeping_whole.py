@@ -44,7 +44,7 @@ def packed(folder: Path, mode: str) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("mode", ["w:gz", "w:xz", "w:bz2"])
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2"])
 def test_a_packed_backup_goes_back_and_half_of_one_does_not(mode: str, folder: Path) -> None:
     data = packed(folder, mode)
     garbled = data[: len(data) // 2] + bytes(64) + data[len(data) // 2 + 64 :]
