@@ -14,7 +14,7 @@ import msgspec
 from decision_dna.ledger import layout
 from decision_dna.ledger.audit import Report
 from decision_dna.ledger.lock import Locked
-from decision_dna.ledger.notes import Vkey, note_of, open_checkpoint
+from decision_dna.ledger.notes import note_of, open_head
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import Store
@@ -104,7 +104,7 @@ def _shown(store: Store, key: bytes, note: bytes) -> Locked:
     if not schedule:
         raise Malformed("keys and policy can't be read")
     authority = schedule[-1][1]
-    open_checkpoint(note, [Vkey(authority.origin, public) for public in authority.log_keys_at(head.size)])
+    open_head(note, authority.origin, authority.log_keys_at)
     root = LogReader(store, lambda: head).frontier(head.size).root()
     if root != head.root:
         raise Malformed(f"its root is {head.root.hex()}, the entries give {root.hex()}")

@@ -4,11 +4,14 @@ import base64
 from hashlib import sha256
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from nacl.signing import SigningKey as Ed25519
 
 from decision_dna.ledger.cosignatures import ED25519, ML_DSA_44, Cosigner, cosigned_at
 from decision_dna.ledger.notes import Checkpoint, Vkey, open_checkpoint, sign_checkpoint
 from decision_dna.ledger.signatures import SigningKey
+from decision_dna.ledger.tlogproof import format_proof, parse_proof_file
 from decision_dna.schemas.errors import ProofRejected, Unavailable
 
 LOG, WITNESS = SigningKey(bytes(32)), Ed25519(bytes(31) + b"\x02")
@@ -59,6 +62,23 @@ def test_cosigned_at_cannot_tell_for_ml_dsa() -> None:
         cosigned_at(NOTE + theirs, MLDSA)
     with pytest.raises(ProofRejected, match="not cosigned"):
         cosigned_at(NOTE, MLDSA)
+
+
+PROOF = format_proof(2, [b"\x08" * 32, b"\x09" * 32], NOTE + line(7), b"entry").encode()
+
+
+@given(st.integers(0, len(PROOF) - 1), st.integers(0, len(PROOF)), st.binary(max_size=3))
+@settings(max_examples=300, deadline=None)
+def test_only_proof_rejected_leaves_what_reads_a_proof(start: int, length: int, put: bytes) -> None:
+    """However a tlog-proof is bent, it is read or rejected: no other error leaves, and no other entry or head is proved."""
+    bent = PROOF[:start] + put + PROOF[start + length :]
+    try:
+        proof = parse_proof_file(bent.decode())
+        cosigned_at(proof.checkpoint, COSIGNER)
+        opened = open_checkpoint(proof.checkpoint, [Vkey(HEAD.origin, LOG.public)])
+    except (ProofRejected, UnicodeDecodeError):
+        return
+    assert opened == HEAD
 
 
 def test_cosigner_keys_have_one_form() -> None:

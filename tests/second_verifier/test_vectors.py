@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from decision_dna.ledger import hashing, merkle
+from decision_dna.ledger.cosignatures import Cosigner, cosigned_at
 from decision_dna.ledger.fingerprint import fingerprint
 from decision_dna.ledger.notes import Vkey, open_checkpoint
 from decision_dna.ledger.tilepath import parse_tile_path
@@ -141,6 +142,18 @@ def test_notes() -> None:
             assert (proof.index, proof.hashes, proof.checkpoint.encode()) == (mine.index, mine.hashes, mine.checkpoint)
             head = second.read_checkpoint(proof.checkpoint)
             second.check_inclusion(proof.index, head.size, bytes.fromhex(row["leaf"]), proof.hashes, head.root)
+
+
+def test_cosignatures() -> None:
+    """Each head is the log's, whatever its witness did; the witness's own time counts only where it signed it."""
+    for row in vectors("cosignatures"):
+        note, log = row["note"].encode(), Vkey.parse(row["log"])
+        assert open_checkpoint(note, [log]).size == second.read_checkpoint(row["note"]).size
+        second.check_signed(second.read_checkpoint(row["note"]), log.key)
+        if row["time"] is None:
+            assert not accepts(cosigned_at, note, Cosigner.parse(row["witness"]))
+        else:
+            assert cosigned_at(note, Cosigner.parse(row["witness"])) == row["time"]
 
 
 @pytest.mark.parametrize("row", vectors("paths"), ids=lambda row: row["path"])

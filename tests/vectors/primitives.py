@@ -5,6 +5,7 @@ from typing import Any
 from blake3 import blake3
 
 from decision_dna.ledger import hashing, merkle
+from decision_dna.ledger.cosignatures import Cosigner
 from decision_dna.ledger.fingerprint import fingerprint
 from decision_dna.ledger.tilepath import TilePath
 from decision_dna.ledger.tlogproof import format_proof
@@ -160,6 +161,24 @@ def notes() -> list[dict[str, Any]]:
     return [*heads, {"proof": format_proof(5, hashes_up, log.head_note(12)), "leaf": leaves[5].hex()}]
 
 
+def cosignatures() -> list[dict[str, Any]]:
+    """Heads with a witness's cosignature of type 04; time null where it does not verify."""
+    head = little().head_note(10)
+    witness = Cosigner("witness.example/w", 4, public("stranger"))
+
+    def line(time: int, signed_time: int) -> str:
+        message = f"cosignature/v1\ntime {signed_time}\n".encode() + head.partition(b"\n\n")[0] + b"\n"
+        return f"— {witness.name} {text(witness.key_id + time.to_bytes(8) + KEYS['stranger'].sign(message))}\n"
+
+    times = ((1_679_315_147, 1_679_315_147), (0, 0), (2**63 - 1, 2**63 - 1), (2**63, 2**63), (8, 7))
+    rows = [(line(*pair), pair[0] if pair[0] == pair[1] < 2**63 else None) for pair in times]
+    rows += [("", None), (line(7, 7) + line(9, 9), 9), (line(7, 7) + line(8, 7), None)]
+    return [
+        {"note": head.decode() + lines, "witness": str(witness), "time": time, "log": str(vkey("log"))}
+        for lines, time in rows
+    ]
+
+
 def paths() -> list[dict[str, Any]]:
     """Where tiles lie."""
     return [
@@ -178,5 +197,6 @@ def primitives() -> dict[str, list[dict[str, Any]]]:
         "entries": entries(),
         "trees": trees(),
         "notes": notes(),
+        "cosignatures": cosignatures(),
         "paths": paths(),
     }
