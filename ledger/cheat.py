@@ -395,10 +395,10 @@ LIES: dict[str, tuple[Callable[[Copy], None], tuple[int, ...]]] = {
 
 def cheat(lie: str, source: Path, target: Path) -> None:
     """Make a lie in a copy. Raises NotFound for an unknown lie, or a ledger with nothing to lie about; Conflict where `target` exists."""
-    if lie == "restore":
-        return restore(source, target)
+    if lie in APART:
+        return APART[lie](source, target)
     if lie not in LIES:
-        raise NotFound(f"no lie {lie!r}; there are: {', '.join([*LIES, 'restore'])}")
+        raise NotFound(f"no lie {lie!r}; there are: {', '.join([*LIES, *APART])}")
     copy = Copy(source)
     LIES[lie][0](copy)
     return copy.write(source, target)
@@ -411,3 +411,18 @@ def restore(source: Path, target: Path) -> None:
     truncate(copy)
     copy.heads[-1] = copy.heads[-1] if len(copy.heads) < 2 else newest
     copy.write(source, target)
+
+
+def split(source: Path, target: Path) -> None:
+    """The operator copies the ledger and appends to both copies, with every key: each verifies alone, and their two heads convict him."""
+    copy = Copy(source)
+    at = copy.last(_notarised)
+    copy.change_claim(at, subject="said in the other copy")
+    copy.attest(at)
+    copy.relink(at)
+    copy.sign_heads()
+    copy.write(source, target)
+
+
+APART: dict[str, Callable[[Path, Path], None]] = {"restore": restore, "split": split}
+"""Lies that no step names in the copy alone: start-up refuses `restore`, and a head of each copy shows `split` (`dna check --fork`)."""

@@ -6,19 +6,16 @@ from collections.abc import Sequence
 import msgspec
 
 from decision_dna.ledger import hashing, streams
-from decision_dna.ledger.evidence import check_evidence
-from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.tlogproof import format_proof
 from decision_dna.schemas.claims import decode_entry
-from decision_dna.schemas.errors import NotFound, ProofRejected, TooLarge
+from decision_dna.schemas.errors import NotFound, TooLarge
 from decision_dna.schemas.evidence import (
     EVIDENCE_BYTES_MAX,
     EVIDENCE_FORMAT,
     ROLES,
     AnchorGiven,
     Evidence,
-    ForkGiven,
     Item,
     Kind,
     LeafGiven,
@@ -75,19 +72,6 @@ def prove_run(
     run = RunGiven(stream, from_ns, to_ns, entries)
     shown = StreamsGiven(len(leaves), given)
     return _written(Evidence(EVIDENCE_FORMAT, kind, reader.head().origin, items, None, shown, run, None, None))
-
-
-def prove_fork(first: bytes, second: bytes, vkey: Vkey) -> bytes:
-    """Two heads of one size that one key signed. Raises ProofRejected where they convict nobody."""
-    data = _written(
-        Evidence(
-            EVIDENCE_FORMAT, "fork", vkey.name, [], None, None, None, None, ForkGiven(first.decode(), second.decode())
-        )
-    )
-    report = check_evidence(data, vkey)
-    if not report.holds:
-        raise ProofRejected(report.findings[0].text)
-    return data
 
 
 def leaves_before(reader: LogReader, seq: int) -> list[bytes]:

@@ -14,7 +14,7 @@ import pytest
 from decision_dna.ledger.verification import Step
 from decision_dna.service import cli
 from decision_dna.service.cli import COMMANDS
-from decision_dna.service.commands.cheating import AT_START, BY_EARLIER_HEAD, lies, steps_of, what
+from decision_dna.service.commands.cheating import AT_START, BY_EARLIER_HEAD, BY_OTHER_HEAD, lies, steps_of, what
 from tests.data import ROOT
 
 README = ROOT / "README.md"
@@ -47,6 +47,7 @@ def lies_table() -> str:
     lines = ["| lie | what the attacker does | named by |", "|---|---|---|"]
     for lie in lies():
         by = ", ".join(f"{step} {Step(step).name.lower()}" for step in steps_of(lie))
+        by = "`dna check --fork`, from a head of each copy" if lie in BY_OTHER_HEAD else by
         by += " (against a head kept from before)" if lie in BY_EARLIER_HEAD else ""
         by += " (and refused at start-up)" if lie in AT_START else ""
         lines.append(f"| `{lie}` | {what(lie)} | {by} |")

@@ -37,13 +37,18 @@ def cheat(
     target = copy or directory.with_name(f"{directory.name}-{lie}")
     attacker.cheat(lie, directory, target)
     kept = target.with_name(target.name + ".head")
-    if lie in BY_EARLIER_HEAD:
+    if lie in BY_EARLIER_HEAD + BY_OTHER_HEAD:
         with fixed_view(directory) as view:
             kept.write_text(view.head.note)
     steps = steps_of(lie)
     command = f'dna verify {target} --key "$(cat {directory}.vkey)"' + (
         f" --head {kept}" if lie in BY_EARLIER_HEAD else ""
     )
+    if lie in BY_OTHER_HEAD:
+        other = target.with_name(target.name + ".other.head")
+        with fixed_view(target) as view:
+            other.write_text(view.head.note)
+        command = f'dna check {kept} --fork {other} --key "$(cat {directory}.vkey)"'
     if json:
         write_json({"lie": lie, "what": what(lie), "copy": str(target), "steps": steps, "verify": command})
         return
@@ -54,27 +59,33 @@ def cheat(
 
 BY_EARLIER_HEAD = ("reroll",)
 """Lies that only a head from before shows, given with `--head`."""
+BY_OTHER_HEAD = ("split",)
+"""Lies that only the heads of both copies show (`dna check --fork`): each copy verifies alone."""
 AT_START = ("restore",)
 """Lies that the lock shows, when the ledger is opened for writing."""
 
 
 def lies() -> list[str]:
     """All of them."""
-    return [*attacker.LIES, *AT_START]
+    return [*attacker.LIES, *BY_OTHER_HEAD, *AT_START]
 
 
 def what(lie: str) -> str:
     """Who lies, and how: one sentence."""
-    function = attacker.restore if lie in AT_START else attacker.LIES[lie][0]
+    function = attacker.APART[lie] if lie in attacker.APART else attacker.LIES[lie][0]
     return (inspect.getdoc(function) or "").replace("\n", " ")
 
 
 def steps_of(lie: str) -> list[int]:
     """The steps that must name it."""
+    if lie in BY_OTHER_HEAD:
+        return []
     return [7] if lie in BY_EARLIER_HEAD + AT_START else list(attacker.LIES[lie][1])
 
 
 def _named(lie: str, steps: list[int]) -> str:
+    if lie in BY_OTHER_HEAD:
+        return "no step names it in one copy; the heads of both convict."
     by = {"reroll": " against the head kept from before", "restore": ", and start-up refuses it"}.get(lie, "")
     return f"step {', '.join(map(str, steps))} must name it{by}."
 

@@ -19,6 +19,7 @@ from decision_dna.schemas.errors import BadInput, ProofRejected
 from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX, AnchorGiven
 from decision_dna.schemas.texts import id_text, time_text
 from decision_dna.schemas.views import payload_view
+from decision_dna.service.commands.forking import Fork, ForkOutput, check_fork
 from decision_dna.service.commands.terminal import Json, Key, write, write_facts, write_json
 
 
@@ -55,6 +56,8 @@ def check(
     strict: Annotated[
         bool, typer.Option("--strict", help="1 if an entry lies more than 60 s in the future of this clock.")
     ] = False,
+    fork: Fork = None,
+    to: ForkOutput = None,
     json: Json = False,
 ) -> int:
     """Check evidence, or a C2SP tlog-proof, against a pinned key, offline.
@@ -64,7 +67,14 @@ def check(
 
     A tlog-proof shows that the log of the key has an entry, and no more. The entry is in the proof's extra line, where
     `dna prove --tlog-proof` puts it, or in a file (--entry). Any C2SP log will do.
+
+    With --fork, FILE and HEAD are heads (`dna verify --keep`). If the key signed both, for one size with two roots, the log
+    was forked: 0. It is 1 if they are one head, or not signed by the key, and 3 if their sizes differ.
     """
+    if fork is not None:
+        return check_fork(file, fork, key, to, json=json)
+    if to is not None:
+        raise typer.BadParameter("-o is for --fork")
     with file.open("rb") as opened:
         data = opened.read(EVIDENCE_BYTES_MAX + 1)
     if is_proof(data):

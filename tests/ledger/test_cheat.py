@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from decision_dna.ledger.cheat import LIES, cheat
-from decision_dna.ledger.folder import verify_folder
+from decision_dna.ledger.evidence import check_evidence
+from decision_dna.ledger.folder import read_folder, verify_folder
+from decision_dna.ledger.forks import prove_fork
 from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.opening import open_ledger
 from decision_dna.schemas.errors import CannotOpen, Conflict, NotFound
@@ -53,6 +55,18 @@ def test_an_old_copy_beside_todays_lock_is_refused_at_start(honest: Path, tmp_pa
     with pytest.raises(CannotOpen) as refused:
         open_ledger(tmp_path / "copy")
     assert refused.value.reason == "behind-lock"
+
+
+def test_cheat_split_is_proved_by_a_head_of_each_copy(honest: Path, tmp_path: Path) -> None:
+    """Both copies hold; two heads that one key signed, of one size and two roots, are evidence of the fork."""
+    cheat("split", honest, tmp_path / "copy")
+    assert verify_folder(tmp_path / "copy", vkey_of(honest)).holds
+    notes = []
+    for path in (honest, tmp_path / "copy"):
+        with read_folder(path) as view:
+            notes.append(view.lock.read().note.encode())
+    assert check_evidence(prove_fork(*notes, vkey_of(honest)), vkey_of(honest)).holds
+    assert not verify_folder(tmp_path / "copy", vkey_of(honest), earlier=notes[:1]).holds
 
 
 def test_a_lie_needs_a_name_and_a_new_folder(honest: Path, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from decision_dna.ledger.evidence import check_evidence
+from decision_dna.ledger.forks import prove_fork
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.notes import Checkpoint, Vkey, sign_checkpoint
-from decision_dna.ledger.proving import Around, leaves_before, prove_event, prove_fork, prove_run
+from decision_dna.ledger.proving import Around, leaves_before, prove_event, prove_run
 from decision_dna.schemas.claims import decode_entry
 from tests.ledger.samples import fill, new_ledger
 

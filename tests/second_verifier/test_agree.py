@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from decision_dna.ledger.exports import export_lines
+from decision_dna.ledger.forks import prove_fork
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.notes import Checkpoint, sign_checkpoint
-from decision_dna.ledger.proving import Around, leaves_before, prove_event, prove_fork, prove_run
+from decision_dna.ledger.proving import Around, leaves_before, prove_event, prove_run
 from decision_dna.ledger.sources import StoreSource
 from tests.ledger.samples import fill, new_ledger
 from tests.second_verifier.agree import compare, main, run, table
