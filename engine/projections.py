@@ -147,14 +147,22 @@ class ProjectionFollower:
         """What the state comes to, and its rows. Raises Unavailable after a failure."""
         with self._lock:
             self._check_whole()
-            committed = StateCommitted(
-                as_of=self._cursor,
-                entries=len(self._state),
-                projection=self.name,
-                root=self._state.root(),
-                version=self.version,
-            )
-            return committed, self._state.items()
+            return self._committed(), self._state.items()
+
+    def page(self, after: bytes | None, limit: int) -> tuple[StateCommitted, list[Row]]:
+        """Return what the whole state comes to, and its rows behind a key, at most `limit`. Raises Unavailable after a failure."""
+        with self._lock:
+            self._check_whole()
+            return self._committed(), self._state.rows_after(after, limit)
+
+    def _committed(self) -> StateCommitted:
+        return StateCommitted(
+            as_of=self._cursor,
+            entries=len(self._state),
+            projection=self.name,
+            root=self._state.root(),
+            version=self.version,
+        )
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, as of the newest event folded. Raises Unavailable after a failure."""

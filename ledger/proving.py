@@ -61,10 +61,14 @@ def prove_run(
     given = [
         LeafGiven(p.index, _text(p.leaf), [_text(h) for h in p.proof]) for p in streams.prove_leaves(leaves, stream)
     ]
-    entries = []
+    entries: list[RunEntry] = []
+    size = 0
     for seq in seqs:
         event = reader.event(seq)
         bare = event.entry.open or event.payload is None or event.salt is None
+        size += (len(event.raw) + (0 if bare else len(event.payload or b""))) * 4 // 3  # in base64
+        if size > EVIDENCE_BYTES_MAX:  # before more of it is held in memory
+            raise TooLarge(f"evidence of more than {EVIDENCE_BYTES_MAX} bytes: ask for a shorter run")
         entries.append(
             RunEntry(_text(event.raw), None if bare else _text((event.salt or b"") + (event.payload or b"")))
         )

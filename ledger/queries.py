@@ -307,8 +307,13 @@ def _payloads_in_run(run: bytes, first: int, wanted: list[int], found: dict[int,
 # --- streams -------------------------------------------------------------------------------------------------------
 
 
-def stream_run(reader: LogReader, indexes: Indexes, stream: str, start_seq: int, limit: int) -> list[Event]:
-    """The events of a stream from its `start_seq`-th on, without a gap; at most `limit`, which is 1…1,000. Raises Malformed, InvariantBroken."""
+def stream_run(
+    reader: LogReader, indexes: Indexes, stream: str, start_seq: int, limit: int
+) -> tuple[list[Event], bool]:
+    """Return the events of a stream from its `start_seq`-th on, without a gap, and whether there are more.
+
+    At most `limit` (1…1,000), and no more once they have `PAGE_BYTES_MAX`. Raises Malformed, InvariantBroken.
+    """
     if not 1 <= limit <= PAGE_EVENTS_MAX or start_seq < 0:
         raise Malformed(f"a run has 1 to {PAGE_EVENTS_MAX} events from a stream_seq of at least 0")
     size, saved = reader.size, indexes.saved()
@@ -316,11 +321,12 @@ def stream_run(reader: LogReader, indexes: Indexes, stream: str, start_seq: int,
     low, first = (saved, 0) if place is None else (place[0] * BLOCK_EVENTS, place[1])
     seqs = find(indexes, EventFilter(stream=stream), low, size)
     skip = start_seq - first
-    events = read_events(indexes.store, list(islice(seqs, skip, skip + limit)))
+    following = _events(indexes.store, EventFilter(), islice(seqs, skip, None), min(limit + 1, READ_EVENTS))
+    events, more = _filled(following, limit)
     for expected, event in enumerate(events, start_seq):
         if event.entry.stream != stream or event.entry.stream_seq != expected:
             raise InvariantBroken(f"event {event.seq} is not number {expected} of stream {stream}: rebuild the indexes")
-    return events
+    return events, more
 
 
 def stream_heads(reader: LogReader, store: Store) -> dict[str, StreamHead]:
@@ -384,6 +390,7 @@ class _Graph:
         self.nodes: dict[int, Event] = {}
         self.edges: set[tuple[int, int]] = set()
         self.truncated = False
+        self._bytes = 0
         self._reader, self._indexes, self._size, self._limit = reader, indexes, size, limit
 
     def spread(self, root: Event, edges_of: Callable[[Event], Iterable[tuple[int, int]]], depth: int) -> None:
@@ -394,9 +401,20 @@ class _Graph:
             found = {edge: edge[0] if edge[1] == event.seq else edge[1] for event in level for edge in edges_of(event)}
             unseen = list(dict.fromkeys(other for other in found.values() if other not in self.nodes))
             self.truncated |= len(unseen) > room
-            level = read_events(self._indexes.store, unseen[:room])
+            level = self._read(unseen[:room])
             self.nodes.update((event.seq, event) for event in level)
             self.edges.update(edge for edge, other in found.items() if other in self.nodes)
+
+    def _read(self, seqs: list[int]) -> list[Event]:
+        """The events, as long as all nodes together have fewer than `PAGE_BYTES_MAX`."""
+        found: list[Event] = []
+        for event in _events(self._indexes.store, EventFilter(), iter(seqs), READ_EVENTS):
+            if self._bytes >= PAGE_BYTES_MAX:
+                self.truncated = True
+                break
+            found.append(event)
+            self._bytes += len(event.raw) + len(event.payload or b"")
+        return found
 
     def causes(self, event: Event) -> Iterator[tuple[int, int]]:
         """Edges to it."""

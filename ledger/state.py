@@ -10,6 +10,7 @@ rehashes its bucket and the ten nodes above it.
 """
 
 from collections.abc import Iterable
+from heapq import nsmallest
 from typing import Annotated
 
 import msgspec
@@ -55,6 +56,11 @@ class StateMap:
     def items(self) -> list[tuple[bytes, bytes]]:
         """All rows, ascending by key."""
         return sorted(self._values.items())
+
+    def rows_after(self, key: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return the rows behind a key (None: from the first on), ascending, at most `limit`; without sorting the others."""
+        keys = self._values if key is None else (each for each in self._values if each > key)
+        return [(each, self._values[each]) for each in nsmallest(limit, keys)]
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a key."""

@@ -59,9 +59,10 @@ class StreamView(msgspec.Struct, frozen=True):
 
 
 class StreamsView(msgspec.Struct, frozen=True):
-    """All streams by name, and the checkpoint that they were read under."""
+    """Streams by name, the cursor of the next page, and the checkpoint that they were read under."""
 
     streams: list[StreamView]
+    next_cursor: str | None
     checkpoint: str
 
 
@@ -103,7 +104,10 @@ class StateRow(msgspec.Struct, frozen=True):
 
 
 class StateView(msgspec.Struct, frozen=True):
-    """A projection's state folded over the entries with seq < `as_of`; `root` is its hash (docs/format.md, section 13), hex."""
+    """A page of a projection's state, folded over the entries with seq < `as_of`: rows by key, and the cursor of the next page.
+
+    `entries` is the number of rows of the whole state, `root` its hash (docs/format.md, section 13), hex.
+    """
 
     projection: str
     version: int
@@ -111,6 +115,7 @@ class StateView(msgspec.Struct, frozen=True):
     entries: int
     root: str
     rows: list[StateRow]
+    next_cursor: str | None
 
 
 def payload_view(type_name: str, schema: int, data: bytes) -> Any:

@@ -68,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     connections_max: int = 4000
     subscribers_max: int = 1000
     held_bytes_max: int = 128 * 1024 * 1024
+    long_reads_max: int = 2
     request_seconds: float = 30.0
     ping_seconds: float = 15.0
     shutdown_seconds: int = 10
@@ -92,7 +93,14 @@ def check_settings(settings: Settings) -> None:
     for name in ("port", "batch_window_ms", "prepare_processes", "ping_seconds", "shutdown_seconds"):
         if getattr(settings, name) < 0:
             raise Malformed(f"the setting {name} is not negative")
-    for name in ("batch_max_size", "prepare_threads", "connections_max", "held_bytes_max", "subscribers_max"):
+    for name in (
+        "batch_max_size",
+        "prepare_threads",
+        "connections_max",
+        "held_bytes_max",
+        "long_reads_max",
+        "subscribers_max",
+    ):
         if getattr(settings, name) < 1:
             raise Malformed(f"the setting {name} is at least 1")
     for name in ("batch_window_ms", "ping_seconds", "request_seconds"):

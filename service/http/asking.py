@@ -1,5 +1,6 @@
 """What a request asks for, out of its query string: strictly, so that a misspelt filter never answers with everything."""
 
+import base64
 from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -32,6 +33,25 @@ def number(text: str, what: str, highest: int = NO_END) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > highest:
         raise Malformed(f"{what} is a number from 0 to {highest}, not {text[:40]!r}")
     return int(text)
+
+
+def key_cursor(key: bytes) -> str:
+    """Return the cursor of a page that begins behind a key."""
+    return base64.urlsafe_b64encode(key).decode().rstrip("=")
+
+
+def cursor_key(asked: Mapping[str, str]) -> bytes | None:
+    """Return the key that the cursor names; None without one. Raises Malformed."""
+    if "cursor" not in asked:
+        return None
+    text = asked["cursor"]
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        raise Malformed("not a cursor") from None
+    if key_cursor(key) != text:
+        raise Malformed("not a cursor")
+    return key
 
 
 def truth(text: str, what: str) -> bool:

@@ -63,10 +63,8 @@ _RANGES = (
     Parameter("from_seq", "from this seq on", "integer"),
     Parameter("to_seq", "before this seq", "integer"),
 )
-_PAGING = (
-    Parameter("limit", "events in a page: 1 to 1,000, else 100", "integer"),
-    Parameter("cursor", "next_cursor of the page before"),
-)
+_CURSOR = Parameter("cursor", "next_cursor of the page before")
+_PAGING = (Parameter("limit", "events in a page: 1 to 1,000, else 100", "integer"), _CURSOR)
 _RUN = (Parameter("from", "after this time", required=True), Parameter("to", "up to this time", required=True))
 
 SUBMIT = Operation(
@@ -118,7 +116,13 @@ LINEAGE = Operation(
     ),
     LineageView,
 )
-STREAMS = Operation("get", "/api/streams", "The heads of all streams", (), StreamsView)
+STREAMS = Operation(
+    "get",
+    "/api/streams",
+    "The heads of all streams, by name",
+    (Parameter("limit", "streams in a page: 1 to 1,000, else 1,000", "integer"), _CURSOR),
+    StreamsView,
+)
 STREAM = Operation(
     "get",
     "/api/streams/{family}/{source}",
@@ -150,8 +154,12 @@ CONSISTENCY = Operation(
 STATE = Operation(
     "get",
     "/api/state/{projection}",
-    "Engine state folded from the log, with its hash",
-    (Parameter("at", "folded over the entries before this seq; else all", "integer"),),
+    "A page of engine state folded from the log, by key, with the hash of the whole",
+    (
+        Parameter("at", "folded over the entries before this seq; else all", "integer"),
+        Parameter("limit", "rows in a page: 1 to 1,000, else 100", "integer"),
+        _CURSOR,
+    ),
     StateView,
 )
 ANCHORS = Operation("get", "/api/anchors", "The confirmed anchors, newest first", _PAGING, PageView)

@@ -1,38 +1,55 @@
 """The routes that read: events, streams, lineage, the public log, state, anchors, health. What takes long runs beside the loop."""
 
 import base64
-from typing import Any, get_args
+from collections.abc import Iterable
+from heapq import nsmallest
+from typing import Any, cast, get_args
 
 import msgspec
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from decision_dna.engine.projections import ProjectionFollower
-from decision_dna.engine.replay import replay_log
-from decision_dna.ledger.queries import Direction, EventFilter, Order, Page, lineage, query, stream_heads, stream_run
+from decision_dna.ledger.queries import (
+    PAGE_EVENTS_MAX,
+    Direction,
+    EventFilter,
+    Order,
+    Page,
+    lineage,
+    query,
+    stream_heads,
+    stream_run,
+)
+from decision_dna.ledger.reader import Event
 from decision_dna.ledger.tlogproof import format_proof
 from decision_dna.ledger.views import event_view
-from decision_dna.schemas import codec
 from decision_dna.schemas.anchoring import CONFIRMED
 from decision_dna.schemas.errors import FoldFailed, Malformed, NotFound, Unavailable
 from decision_dna.schemas.texts import time_ns
 from decision_dna.schemas.views import (
     ConsistencyView,
+    EventView,
     FailureView,
     FollowerHealth,
     HealthView,
     LineageView,
     PageView,
     RunView,
-    StateRow,
-    StateView,
     StreamsView,
     StreamView,
-    plain_view,
 )
 from decision_dna.service.http import operations
-from decision_dna.service.http.asking import RANGES, SELECTING, event_filter, number, parameters, truth
+from decision_dna.service.http.asking import (
+    RANGES,
+    SELECTING,
+    cursor_key,
+    event_filter,
+    key_cursor,
+    number,
+    parameters,
+    truth,
+)
 from decision_dna.service.http.operations import JSON, TEXT, Operation
 from decision_dna.service.http.proving import event_evidence, pinned, run_evidence
 from decision_dna.service.http.running import Running
@@ -69,7 +86,13 @@ def json(value: Any) -> Response[bytes]:
 
 def page_view(page: Page) -> PageView:
     """A page as JSON has it."""
-    return PageView([event_view(event) for event in page.events], page.next_cursor, page.checkpoint.note)
+    return PageView(encoded(page.events), page.next_cursor, page.checkpoint.note)
+
+
+def encoded(events: Iterable[Event]) -> list[EventView]:
+    """Return the views of events as the JSON that they become: the objects of one payload at a time are held, which can take
+    a hundred times its bytes."""
+    return cast("list[EventView]", [msgspec.Raw(msgspec.json.encode(event_view(event))) for event in events])
 
 
 # --- events --------------------------------------------------------------------------------------------------------
@@ -105,40 +128,56 @@ def show_proof(request: Asked, name: FromPath[str]) -> Response[bytes]:
     return Response(format_proof(seq, reader.prove_inclusion(seq, size), note).encode(), media_type=TEXT)
 
 
-@get("/api/events/{name:str}/evidence", sync_to_thread=True)
-def show_evidence(request: Asked, name: FromPath[str]) -> Response[bytes]:
+@get("/api/events/{name:str}/evidence")
+async def show_evidence(request: Asked, name: FromPath[str]) -> Response[bytes]:
     """Its evidence file."""
     asked = asked_of(request, operations.EVIDENCE)
     parts = parts_of(request)
-    seq = parts.ledger.reader.resolve(name)
     with_payload = truth(asked.get("payload", "true"), "payload")
-    return Response(event_evidence(parts.ledger, parts.indexes, seq, with_payload=with_payload), media_type=JSON)
+
+    def prove() -> bytes:
+        seq = parts.ledger.reader.resolve(name)
+        return event_evidence(parts.ledger, parts.indexes, seq, with_payload=with_payload)
+
+    return Response(await parts.long_reads.run(prove), media_type=JSON)
 
 
-@get("/api/events/{name:str}/lineage", sync_to_thread=True)
-def show_lineage(request: Asked, name: FromPath[str]) -> Response[bytes]:
+@get("/api/events/{name:str}/lineage")
+async def show_lineage(request: Asked, name: FromPath[str]) -> Response[bytes]:
     """Causes and effects."""
     asked = asked_of(request, operations.LINEAGE)
     parts, direction = parts_of(request), _choice(asked, "direction", Direction, "both")
     depth, limit = number(asked.get("depth", "8"), "depth"), number(asked.get("limit", "200"), "limit")
-    reader = parts.ledger.reader
-    found = lineage(reader, parts.indexes, reader.resolve(name), direction, depth=depth, limit=limit)
-    nodes = [event_view(event) for event in found.nodes]
-    return json(LineageView(nodes, found.edges, found.truncated, found.checkpoint.note))
+
+    def walk() -> Response[bytes]:
+        reader = parts.ledger.reader
+        found = lineage(reader, parts.indexes, reader.resolve(name), direction, depth=depth, limit=limit)
+        return json(LineageView(encoded(found.nodes), found.edges, found.truncated, found.checkpoint.note))
+
+    return await parts.long_reads.run(walk)
 
 
 # --- streams -------------------------------------------------------------------------------------------------------
 
 
-@get(operations.STREAMS.path, sync_to_thread=True)
-def list_streams(request: Asked) -> Response[bytes]:
-    """All heads."""
-    asked_of(request, operations.STREAMS)
-    ledger = parts_of(request).ledger
-    reader = pinned(ledger)
-    heads = sorted(stream_heads(reader, ledger.store).items())
-    views = [StreamView(name, count, hashed.hex()) for name, (count, hashed) in heads]
-    return json(StreamsView(views, reader.head().note))
+@get(operations.STREAMS.path)
+async def list_streams(request: Asked) -> Response[bytes]:
+    """A page of heads."""
+    asked = asked_of(request, operations.STREAMS)
+    ledger, after = parts_of(request).ledger, cursor_key(asked)
+    limit = number(asked.get("limit", "1000"), "limit")
+    if not 1 <= limit <= PAGE_EVENTS_MAX:
+        raise Malformed(f"a page has 1 to {PAGE_EVENTS_MAX} streams, not {limit}")
+
+    def read() -> Response[bytes]:
+        reader = pinned(ledger)
+        heads = stream_heads(reader, ledger.store)
+        names = nsmallest(limit + 1, (name for name in heads if after is None or name.encode() > after))
+        views = [StreamView(name, heads[name][0], heads[name][1].hex()) for name in names[:limit]]
+        following = key_cursor(names[limit - 1].encode()) if len(names) > limit else None
+        return json(StreamsView(views, following, reader.head().note))
+
+    return await parts_of(request).long_reads.run(read)
 
 
 @get("/api/streams/{family:str}/{source:str}", sync_to_thread=True)
@@ -151,23 +190,25 @@ def show_stream(request: Asked, family: FromPath[str], source: FromPath[str]) ->
         number(asked.get("limit", "100"), "limit"),
     )
     reader = pinned(parts.ledger)
-    found = stream_run(reader, parts.indexes, stream, start, limit)
+    found, more = stream_run(reader, parts.indexes, stream, start, limit)
     if not found and start == 0:
         raise NotFound(f"no stream is called {stream[:140]!r}")
-    following = start + len(found) if len(found) == limit else None
-    views = [event_view(event) for event in found]
-    return json(RunView(stream, views, following, f"/api/streams/{stream}/evidence", reader.head().note))
+    following = start + len(found) if more else None
+    return json(RunView(stream, encoded(found), following, f"/api/streams/{stream}/evidence", reader.head().note))
 
 
-@get("/api/streams/{family:str}/{source:str}/evidence", sync_to_thread=True)
-def show_stream_evidence(request: Asked, family: FromPath[str], source: FromPath[str]) -> Response[bytes]:
+@get("/api/streams/{family:str}/{source:str}/evidence")
+async def show_stream_evidence(request: Asked, family: FromPath[str], source: FromPath[str]) -> Response[bytes]:
     """That a run is complete."""
     asked = asked_of(request, operations.STREAM_EVIDENCE)
     parts, from_ns, to_ns = parts_of(request), time_ns(asked["from"]), time_ns(asked["to"])
     if from_ns > to_ns:
         raise Malformed("from is after to")
-    data = run_evidence(parts.ledger, parts.indexes, f"{family}/{source}", from_ns, to_ns)
-    return Response(data, media_type=JSON)
+
+    def prove() -> bytes:
+        return run_evidence(parts.ledger, parts.indexes, f"{family}/{source}", from_ns, to_ns)
+
+    return Response(await parts.long_reads.run(prove), media_type=JSON)
 
 
 @get(operations.CONSISTENCY.path, sync_to_thread=True)
@@ -184,28 +225,14 @@ def show_consistency(request: Asked) -> Response[bytes]:
 # --- state and anchors ---------------------------------------------------------------------------------------------
 
 
-@get("/api/state/{projection:str}", sync_to_thread=True)
-def show_state(request: Asked, projection: FromPath[str]) -> Response[bytes]:
-    """A projection's state, as it is followed, or folded anew up to a seq."""
+@get("/api/state/{projection:str}")
+async def show_state(request: Asked, projection: FromPath[str]) -> Response[bytes]:
+    """A page of a projection's state, as it is followed, or folded anew up to a seq."""
     asked = asked_of(request, operations.STATE)
-    parts = parts_of(request)
-    found = [each for each in parts.projections if each.name == projection]
-    if not found:
-        raise NotFound(f"no projection is called {projection[:80]!r}")
-    if "at" not in asked:
-        committed, rows = found[0].commitment()
-        return json(_state_view(found[0], committed.as_of, committed.root, rows))
-    reader = pinned(parts.ledger)
-    at = number(asked["at"], "at", reader.size)
-    replayed = replay_log(parts.ledger.store, reader, found[0].projection, at, from_snapshot=True)
-    if replayed.failed is not None:
-        raise replayed.failed
-    return json(_state_view(found[0], replayed.as_of, replayed.root, replayed.rows))
-
-
-def _state_view(follower: ProjectionFollower, as_of: int, root: bytes, rows: list[tuple[bytes, bytes]]) -> StateView:
-    views = [StateRow(key.decode(errors="backslashreplace"), plain_view(codec.decode(value))) for key, value in rows]
-    return StateView(follower.name, follower.version, as_of, len(rows), root.hex(), views)
+    parts, after = parts_of(request), cursor_key(asked)
+    at = number(asked["at"], "at") if "at" in asked else None
+    limit = number(asked.get("limit", "100"), "limit")
+    return await parts.long_reads.run(lambda: json(parts.states.page(projection, at, after, limit)))
 
 
 @get(operations.ANCHORS.path, sync_to_thread=True)
@@ -215,11 +242,15 @@ def list_anchors(request: Asked) -> Response[bytes]:
     return json(page_view(_page(parts_of(request), asked, EventFilter(type=CONFIRMED), "desc")))
 
 
-@get("/api/anchors/{number_text:str}", sync_to_thread=True)
-def show_anchor(request: Asked, number_text: FromPath[str]) -> Response[bytes]:
+@get("/api/anchors/{number_text:str}")
+async def show_anchor(request: Asked, number_text: FromPath[str]) -> Response[bytes]:
     """By its number."""
     asked_of(request, operations.ANCHOR)
     parts, wanted = parts_of(request), number(number_text, "the number of an anchor")
+    return await parts.long_reads.run(lambda: _anchor(parts, wanted))
+
+
+def _anchor(parts: Running, wanted: int) -> Response[bytes]:
     cursor: str | None = None
     while True:
         page = query(parts.ledger.reader, parts.indexes, EventFilter(type=CONFIRMED), limit=1000, cursor=cursor)

@@ -19,7 +19,9 @@ from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.queries import EventFilter, query
 from decision_dna.schemas.errors import Refused, Unavailable, WriterStopped
 from decision_dna.schemas.ledgering import HEARTBEAT
+from decision_dna.service.http.beside import LongReads
 from decision_dna.service.http.metrics import Metrics
+from decision_dna.service.http.states import States
 from decision_dna.service.http.stream import Tail
 from decision_dna.service.ingest import Ingest
 from decision_dna.service.settings import Settings
@@ -38,6 +40,8 @@ class Running(msgspec.Struct, frozen=True):
     metrics: Metrics
     settings: Settings
     projections: tuple[ProjectionFollower, ...]
+    states: States
+    long_reads: LongReads
 
 
 @contextlib.asynccontextmanager
@@ -65,6 +69,7 @@ async def running(
     )
     ledger.writer.on_commit(followers.wake)
     ledger.writer.on_commit(tail.wake)
+    long_reads = LongReads(settings.long_reads_max)
     closing = asyncio.Event()
     followers.start()
     try:
@@ -73,12 +78,24 @@ async def running(
                 loops.create_task(_commit(ingest), name=f"committer-{number}")
             loops.create_task(_heartbeats(ledger, indexes, closing), name="heartbeats")
             try:
-                yield Running(ledger, indexes, followers, ingest, tail, metrics, settings, tuple(projections))
+                yield Running(
+                    ledger,
+                    indexes,
+                    followers,
+                    ingest,
+                    tail,
+                    metrics,
+                    settings,
+                    tuple(projections),
+                    States(ledger, projections),
+                    long_reads,
+                )
             finally:
                 closing.set()
                 tail.close()
                 await ingest.close()
     finally:
+        long_reads.close()
         followers.close()
 
 

@@ -8,6 +8,7 @@ Stopping (SIGINT, SIGTERM, or `stop`): subscriptions end, requests in hand are a
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
 from typing import Any
 
+import msgspec
 import uvicorn
 
 from decision_dna.engine.projections import ProjectionFollower
@@ -24,9 +26,11 @@ from decision_dna.schemas.errors import CannotOpen
 from decision_dna.service.http.app import application
 from decision_dna.service.http.running import running
 from decision_dna.service.http.wire import Wire
-from decision_dna.service.settings import Settings, check_settings
+from decision_dna.service.settings import Settings, check_settings, is_loopback
 
 BACKLOG = 2048
+FILES_RESERVED = 1024
+"""Open files that are not connections: those of the store, nearly all of them. A small limit is halved instead."""
 # A commit needs the interpreter several times for a moment: with the default of 5 ms it would wait for it longest of all.
 SWITCH_SECONDS = 0.001
 
@@ -63,6 +67,7 @@ async def serve(
 ) -> None:
     """Serve until a signal, or until `stop` is done; `ready` is told the address. Raises CannotOpen where it can't be bound."""
     check_settings(settings)
+    settings = msgspec.structs.replace(settings, connections_max=_connections_max(settings.connections_max))
     listener = _listen(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
     with listener:
@@ -80,6 +85,22 @@ async def serve(
             finally:  # where a loop has failed and ends everything: those who wait still hear of it
                 server.end()
                 await serving_all
+
+
+def _connections_max(wanted: int) -> int:
+    """Raise the process's limit of open files as far as it may go, and return how many connections leave the store its files.
+
+    A store that can open no file stops the writer, so connections must never take the last ones.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + FILES_RESERVED
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    with contextlib.suppress(ValueError, OSError):  # some systems allow less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+        soft = raised
+    return min(wanted, max(1, soft - min(FILES_RESERVED, soft // 2)))
 
 
 def _freeze_what_stays() -> None:
@@ -129,9 +150,15 @@ def config_of(app: object, settings: Settings) -> uvicorn.Config:
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CannotOpen("address", f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+    if is_loopback(settings.host) and not is_loopback(
+        listener.getsockname()[0]
+    ):  # what a name resolves to may be anything
+        listener.close()
+        raise CannotOpen("beyond-loopback", f"{settings.host} is not on loopback here: give the address itself")
+    return listener
 
 
 def run(

@@ -31,7 +31,8 @@ from decision_dna.service.http.metrics import Metrics
 from decision_dna.service.ingest import Ingest
 
 CHUNK_EVENTS = 256
-CHUNK_BYTES_MAX = 1024 * 1024
+CHUNK_BYTES_MAX = 256 * 1024
+"""From so many bytes on a chunk ends, with the event that reached them."""
 CHUNKS_CACHED = 32
 READ_EVENTS = 32
 ON_LOOP_EVENTS = 8
@@ -50,12 +51,12 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 def read_chunk(indexes: Indexes, wanted: EventFilter, start: int, end: int) -> Chunk:
-    """The frames of the next matching events, `CHUNK_EVENTS` or about `CHUNK_BYTES_MAX` at most."""
+    """Return the frames of the next matching events: `CHUNK_EVENTS` at most, and no more once they have `CHUNK_BYTES_MAX`."""
     tests = filter_tests(wanted)
     seqs = find(indexes, wanted, start, end)
     frames: list[bytes] = []
     looked, length, following = 0, 0, start
-    while looked < CHUNK_EVENTS and length < CHUNK_BYTES_MAX:
+    while looked < CHUNK_EVENTS:
         some = list(islice(seqs, READ_EVENTS))
         if not some:
             return Chunk(b"".join(frames), len(frames), end)
@@ -63,6 +64,8 @@ def read_chunk(indexes: Indexes, wanted: EventFilter, start: int, end: int) -> C
             if all(test(event.entry, event.claim) for test in tests):
                 frames.append(b"id: %d\ndata: %b\n\n" % (event.seq, _encode(event_view(event))))
                 length += len(frames[-1])
+                if length >= CHUNK_BYTES_MAX:
+                    return Chunk(b"".join(frames), len(frames), event.seq + 1)
         looked, following = looked + len(some), some[-1] + 1
     return Chunk(b"".join(frames), len(frames), following)
 

@@ -192,7 +192,7 @@ def test_nothing_past_the_visible_size_is_seen(log):
     short = LogReader(log.store, lambda: Locked(ORIGIN, 4300, bytes(32), ""))
     page = query(short, Indexes(log.store), EventFilter(type="x.*"), order="desc", limit=1)
     assert page.events[0].seq == 4299
-    seqs = [event.seq for event in stream_run(short, Indexes(log.store), "x/dex", 0, 1000)]
+    seqs = [event.seq for event in stream_run(short, Indexes(log.store), "x/dex", 0, 1000)[0]]
     assert seqs == [event.seq for event in log.events[:4300] if event.entry.stream == "x/dex"][:1000]
 
 
@@ -268,7 +268,8 @@ def test_a_run_of_a_stream_is_gapless_from_any_place(log, seed):
     stream = chance.choice(("x/dex", "x/dex-2", "x/de", "ledger/ledger", "x/nobody"))
     events = [event for event in log.events if event.entry.stream == stream]
     start, limit = chance.randrange(len(events) + 3), chance.choice((1, 10, 1000))
-    assert stream_run(log.reader, Indexes(log.store), stream, start, limit) == events[start : start + limit]
+    found, more = stream_run(log.reader, Indexes(log.store), stream, start, limit)
+    assert (found, more) == (events[start : start + limit], start + limit < len(events))
 
 
 def test_stream_heads_are_those_of_the_visible_size(log):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -14,14 +15,20 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from decision_dna.ledger.opening import create
+from decision_dna.ledger.opening import create, open_ledger
+from decision_dna.ledger.plan import Draft
+from decision_dna.schemas import codec
+from decision_dna.schemas.texts import time_text
 from tests.service.serving import event
 
 MB = 1_000_000
 PROCESS = """
+import resource
 import sys
 from pathlib import Path
-from typing import NamedTuple
+
+if files := int(sys.argv[2]):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 from decision_dna.ledger.opening import open_ledger
 from decision_dna.service.http.server import run
 from decision_dna.service.settings import Settings
@@ -48,12 +55,12 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(path: Path) -> Iterator[Served]:
-    """Until the context ends."""
-    create(path / "d", "example.org/bounds")
-    with subprocess.Popen(
-        [sys.executable, "-c", PROCESS, str(path / "d")], stdout=subprocess.PIPE, text=True
-    ) as process:
+def served(path: Path, files: int = 0) -> Iterator[Served]:
+    """Until the context ends; the process may open so many files, if a number is given."""
+    if not (path / "d").exists():
+        create(path / "d", "example.org/bounds")
+    command = [sys.executable, "-c", PROCESS, str(path / "d"), str(files)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             with httpx.Client(base_url=process.stdout.readline().strip(), timeout=60) as client:
@@ -99,3 +106,39 @@ def test_server_memory_under_pipelined_requests_whose_answers_are_not_read(tmp_p
         sent = send_unread(client, request * (6 * MB // len(request)), 8)
         assert sent > 8 * 256 * 1024
         assert service.peak_bytes() - before < 6 * MB
+
+
+def test_server_memory_under_evidence_asked_for_by_many_at_once(tmp_path: Path) -> None:
+    """Six runs of 4,000 events at once, 13 MB of evidence each, cost 190 MB; two at a time cost half of it."""
+    create(tmp_path / "d", "example.org/bounds")
+    with open_ledger(tmp_path / "d") as ledger:
+        payload = codec.encode({"text": "a" * 1800})
+        for _ in range(8):
+            ledger.append([Draft("x.seen", 1, "dex", payload)] * 500)
+        until = time_text(ledger.reader.event(4000).entry.recorded_at)
+        ledger.heartbeat()
+    with served(tmp_path) as service:
+        client = service.client
+        path = f"/api/streams/x/dex/evidence?from=2020-01-01T00:00:00Z&to={until}"
+        before = service.peak_bytes()
+        with ThreadPoolExecutor(6) as askers:
+            answers = list(askers.map(lambda _: client.get(path), range(6)))
+        assert {answer.status_code for answer in answers} <= {200, 404, 503}
+        assert (answers[0].status_code, len(answers[0].content) > 10 * MB) == (200, True)
+        assert service.peak_bytes() - before < 120 * MB
+
+
+def test_server_that_may_open_few_files_serves_those_who_are_connected(tmp_path: Path) -> None:
+    """Connections never take the last files: without those the store would fail, and the writer stop."""
+    with served(tmp_path, files=200) as service, ExitStack() as stack:
+        url = service.client.base_url
+        assert url.port is not None
+        told = 0
+        for _ in range(250):
+            each = stack.enter_context(socket.create_connection((url.host, url.port), timeout=30))
+            each.sendall(b"GET /checkpoint HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            status = int(each.recv(65_536).split()[1])
+            assert status in (200, 503)
+            told += status == 503
+        assert 100 <= told < 250
+        assert service.client.post("/api/events", json=event()).status_code in (201, 503)

@@ -1,24 +1,31 @@
 """The routes that read, each with what it answers and what it refuses."""
 
 import base64
+from collections.abc import Callable
 
+import httpx
 import msgspec
 import pytest
 
-from decision_dna.engine.projections import DETECTIONS
+from decision_dna.engine.projections import DETECTIONS, Changes, Projection, ProjectionFollower
+from decision_dna.engine.replay import replay_log
 from decision_dna.ledger import merkle
 from decision_dna.ledger.evidence import check_evidence
 from decision_dna.ledger.fingerprint import fingerprint
+from decision_dna.ledger.followers import ClaimFacts
 from decision_dna.ledger.notes import note_of, open_checkpoint
 from decision_dna.ledger.plan import Draft
+from decision_dna.ledger.queries import PAGE_BYTES_MAX
 from decision_dna.ledger.tlogproof import parse_proof
 from decision_dna.ledger.views import event_view
 from decision_dna.schemas import codec
 from decision_dna.schemas.anchoring import CONFIRMED, AnchorConfirmed
 from decision_dna.schemas.texts import time_text
 from decision_dna.service.http import operations
-from tests.ledger.samples import SECOND, START, fill
-from tests.service.serving import Service, event, service
+from decision_dna.service.http.server import serving
+from decision_dna.service.settings import Settings
+from tests.ledger.samples import SECOND, START, fill, new_ledger
+from tests.service.serving import Service, event, new_id, service
 
 ANCHOR = AnchorConfirmed(
     block_time=1, cluster="local", n=0, root=bytes(32), signature=bytes(64), size=1, slot=2, transaction=b"raw"
@@ -205,6 +212,117 @@ def test_state_is_what_a_replay_gives(served: Service) -> None:
     assert (view["as_of"], len(view["root"]), view["rows"]) == (size, 64, [])
     served.problem(served.get("/api/state/nothing"), 404)
     served.problem(served.get(f"/api/state/{DETECTIONS.name}?at={size + 1}"), 400)
+
+
+def pages_of(served: Service, path: str, rows: str) -> tuple[list, list[dict]]:
+    """All rows, page by page, and the pages without them."""
+    found, pages, cursor = [], [], ""
+    while cursor is not None:
+        page = json_of(served.get(f"{path}{cursor and '&cursor=' + cursor}"))
+        found += page.pop(rows)
+        cursor = page.pop("next_cursor")
+        pages.append(page)
+    return found, pages
+
+
+def fold_subject(get: Callable[[bytes], bytes | None], claim: ClaimFacts, payload: bytes | None) -> Changes:
+    """The id of the newest event of a subject."""
+    return [(claim.subject.encode(), codec.encode(claim.id))]
+
+
+SUBJECTS = Projection("subjects", 1, "x.", fold_subject)
+
+
+@pytest.fixture(scope="module")
+def stated(tmp_path_factory):
+    """A service that follows a state of 120 rows, all folded."""
+    ledger, clock = new_ledger(tmp_path_factory.mktemp("stated") / "d")
+    with (
+        ledger,
+        serving(ledger, Settings(port=0), [ProjectionFollower(SUBJECTS)]) as address,
+        httpx.Client(base_url=address, timeout=30) as client,
+    ):
+        running = Service(ledger, clock, address, client)
+        assert running.post([event(n, subject=f"s{n * 7 % 120}") for n in range(150)]).status_code == 201
+        while json_of(running.get("/api/state/subjects"))["as_of"] < ledger.reader.size:
+            pass
+        yield running
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 1000])
+def test_state_pages_cover_the_state_and_name_the_whole(stated: Service, limit: int) -> None:
+    """Each page has its rows by key, and root and number of the entries of the whole state."""
+    size = stated.ledger.reader.size
+    folded = replay_log(stated.ledger.store, stated.ledger.reader, SUBJECTS, size)
+    keys = [key.decode() for key, _ in folded.rows]
+    assert len(keys) == 120
+    for path in (f"?limit={limit}", f"?limit={limit}&at={size}"):
+        rows, pages = pages_of(stated, f"/api/state/subjects{path}", "rows")
+        assert [row["key"] for row in rows] == keys == sorted(keys)
+        assert len(pages) == -(-len(keys) // limit)
+        for page in pages:
+            assert (page["as_of"], page["entries"], page["root"]) == (size, len(keys), folded.root.hex())
+
+
+def test_state_page_without_a_limit_has_a_hundred_rows(stated: Service) -> None:
+    page = json_of(stated.get("/api/state/subjects"))
+    assert (len(page["rows"]), page["entries"] > 100, page["next_cursor"] is not None) == (100, True, True)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "cursor=!", "cursor=YQ==", "cursor=a", "at=-1", "after=1"])
+def test_state_page_that_is_none(stated: Service, query: str) -> None:
+    stated.problem(stated.get(f"/api/state/subjects?{query}"), 400)
+
+
+def test_stream_heads_come_in_pages(served: Service) -> None:
+    whole = json_of(served.get("/api/streams"))
+    assert whole["next_cursor"] is None
+    heads, pages = pages_of(served, "/api/streams?limit=1", "streams")
+    assert (heads, len(pages)) == (whole["streams"], len(heads))
+    for query in ("limit=0", "limit=1001", "cursor=!"):
+        served.problem(served.get(f"/api/streams?{query}"), 400)
+
+
+LARGEST = {"type": "x.large", "source": "large", "payload": {"text": "a" * 250_000}}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Sixty of the largest events, each caused by the one before."""
+    with service(tmp_path_factory.mktemp("large")) as running:
+        for number in range(60):
+            ids = {"id": LARGE_IDS[number], "causes": [LARGE_IDS[number - 1]] if number else []}
+            assert running.post({**LARGEST, **ids}).status_code == 201
+        running.clock.advance(SECOND)
+        running.ledger.heartbeat()
+        yield running
+
+
+LARGE_IDS = [new_id(number) for number in range(60)]
+
+
+def test_stream_run_ends_after_eight_mebibytes(large: Service) -> None:
+    """And says where to go on, until all of it was read."""
+    first = large.get("/api/streams/x/large?limit=1000")
+    assert len(first.content) < 2 * PAGE_BYTES_MAX
+    page, seqs = json_of(first), []
+    while True:
+        seqs += [view["stream_seq"] for view in page["events"]]
+        if page["next"] is None:
+            break
+        page = json_of(large.get(f"/api/streams/x/large?limit=1000&from_stream_seq={page['next']}"))
+    assert seqs == list(range(60))
+
+
+def test_lineage_ends_after_eight_mebibytes(large: Service) -> None:
+    answer = large.get(f"/api/events/{LARGE_IDS[-1]}/lineage?direction=causes&depth=1000&limit=1000")
+    assert (len(answer.content) < 2 * PAGE_BYTES_MAX, json_of(answer)["truncated"]) == (True, True)
+
+
+def test_stream_evidence_that_would_be_too_large_is_refused(large: Service) -> None:
+    until = time_text(START)
+    problem = large.problem(large.get(f"/api/streams/x/large/evidence?from=2020-01-01T00:00:00Z&to={until}"), 413)
+    assert "more than" in problem.detail
 
 
 def test_health_and_figures(served: Service) -> None:
