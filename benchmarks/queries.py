@@ -74,7 +74,7 @@ class Traffic:
 
     def arbitrage(self, pool: str) -> bytes:
         """A detection as the engine writes it."""
-        hop = Hop(amount_in=10**9, amount_out=10**8, mint_in="So1", mint_out="Usd", pool=pool)
+        hop = Hop(amount_in=10**9, amount_out=10**8, mint_in=pool[:44], mint_out=pool[-44:], pool=pool)
         return codec.encode(
             Arbitrage(
                 confidence_ppm=900_000,
@@ -86,7 +86,7 @@ class Traffic:
                 position=3,
                 rule="arbitrage",
                 rule_version=1,
-                signature="",
+                signature=pool[:64],
                 signer=pool[:44],
                 slot=1,
                 tip=0,

@@ -16,10 +16,10 @@ from decision_dna.schemas.ranges import (
     Key,
     KeyOrEmpty,
     Line,
-    Name,
     Natural,
     Pool,
     Ppm,
+    Rule,
     RuleVersion,
     Seconds,
     Signature,
@@ -112,7 +112,7 @@ class Sandwich(Payload, frozen=True):
     profit_lamports: Signed
     profit_tokens: Annotated[tuple[TokenGain, ...], _Listed]
     realized_lamports: Signed
-    rule: Name
+    rule: Rule
     rule_version: RuleVersion
     slot: Natural
     tips: Unsigned
@@ -131,7 +131,7 @@ class SandwichPattern(Payload, frozen=True):
     pool: Pool
     profit_lamports: Signed
     profit_tokens: Annotated[tuple[TokenGain, ...], _Listed]
-    rule: Name
+    rule: Rule
     rule_version: RuleVersion
     slot: Natural
     victims: Annotated[tuple[Leg, ...], _Listed]
@@ -154,7 +154,7 @@ class Arbitrage(Payload, frozen=True):
     net_lamports: Signed
     owner: Key
     position: Natural
-    rule: Name
+    rule: Rule
     rule_version: RuleVersion
     signature: Signature
     signer: Key

@@ -235,18 +235,19 @@ def _held(ledger: Ledger, clock: ManualClock) -> Held:
 
 
 def _arbitrage(pool: str) -> Draft:
+    key = pool + "1" * (44 - len(pool))
     found = Arbitrage(
         confidence_ppm=1,
         fee=0,
         gains=(),
-        hops=(Hop(amount_in=1, amount_out=1, mint_in="a", mint_out="b", pool=pool),),
+        hops=(Hop(amount_in=1, amount_out=1, mint_in="a", mint_out="b", pool=f"{key}/{key}"),),
         net_lamports=1,
-        owner="w",
+        owner=key,
         position=1,
         rule="r",
         rule_version=1,
-        signature="s",
-        signer="w",
+        signature="5" * 88,
+        signer=key,
         slot=1,
         tip=0,
         value_lamports=1,
