@@ -102,7 +102,7 @@ def _state_facts(log: View) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for projection in PROJECTIONS:
         saved, failure = follower_state(log.store, log.reader, projection)
-        facts[f"{projection.name}_saved_events"] = saved
+        facts[f"{projection.name}_saved"] = saved
         facts[f"{projection.name}{_FAILED}"] = None if failure is None else failure.detail
     return facts
 

@@ -44,9 +44,9 @@ def test_status_names_the_poisoned_event(poisoned) -> None:
     path, said = poisoned
     status = dna("status", path, "--json")
     assert status.code == 1
-    assert status.json["detections_saved_events"] == 1
+    assert status.json["detections_saved"] == 1
     assert status.json["detections_failed"].startswith(f"{said}: ")
-    assert f"detections failed        {said}: " in dna("status", path).out
+    assert f"detections failed      {said}: " in dna("status", path).out
 
 
 def test_status_of_a_whole_ledger(tmp_path: Path) -> None:
