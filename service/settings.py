@@ -43,17 +43,24 @@ class Secret(str):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in force.
+    """What is in force: one line for each field, with its unit and effect.
 
-    `batch_window_ms`: how long a commit waits for more to arrive, unless `batch_max_size` events are there already; 0: what
-    queued during the last commit is the next batch. `beyond_loopback` lets other machines connect, who then need the
-    `master_api_key` to submit; `hosts` are the names under which they may address the service.
-    Requests of many events are decoded and signed beside the service, in `prepare_processes` that start when the first of
-    them comes; with 0, as whatever else takes long, in `prepare_threads`. Whoever connects when `connections_max` are open,
-    subscribers among them, is told to come again; whoever lets us wait `request_seconds` for the rest of a head, or for
-    anything more of a body or for the reading of an answer, or ten times as long for the whole, is let go.
-    `held_bytes_max`: bytes that all connections together may hold, of answers that are not read and of requests that wait;
-    past it the connection that has held bytes for longest is ended.
+    host, port               address to listen on; port 0: any that is free
+    beyond_loopback          let other machines connect; they need `master_api_key` for all but the public log and bare health
+    hosts                    names under which others may address the service; requests under them count as other machines'
+    master_api_key           the key; if it is empty, only this machine may read and submit
+    batch_window_ms          how long a commit waits for more events; 0: it takes what queued during the last commit
+    batch_max_size           events at which a commit waits no longer
+    prepare_threads          threads that decode and sign large requests, if there are no processes
+    prepare_processes        processes that do so; they start with the first large request
+    connections_max          open connections, subscribers included; more get 503 and are closed. Lowered to what open files allow
+    subscribers_max          open subscriptions; more get 503
+    held_bytes_max           bytes of unread answers and waiting requests, over all connections; past it the oldest is ended
+    long_reads_max           long reads at once: evidence, lineages, states, stream heads; more wait, or get 503
+    request_seconds          how long a client may take for the rest of a head, more of a body, or more of an answer's reading;
+                             ten times as long for a whole request
+    ping_seconds             how often a subscription says that it is open
+    shutdown_seconds         how long requests in hand may take when the service ends
     """
 
     host: str = "127.0.0.1"
@@ -116,7 +123,8 @@ def check_settings(settings: Settings) -> None:
         )
     if not settings.master_api_key:
         raise CannotOpen(
-            "no-api-key", "beyond loopback a master_api_key is needed (MASTER_API_KEY): else anyone could submit"
+            "no-api-key",
+            "beyond loopback a master_api_key is needed (MASTER_API_KEY): else anyone could read and submit",
         )
 
 

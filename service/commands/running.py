@@ -29,7 +29,11 @@ Host = Annotated[str | None, typer.Option("--host", help="Loopback, unless setti
 
 
 def serve(directory: Dir, port: Port = None, host: Host = None, adopt: Adopt = False, json: Json = False) -> None:
-    """Serve a ledger over HTTP, until Ctrl-C."""
+    """Serve a ledger over HTTP, until Ctrl-C.
+
+    On loopback, this machine reads without a key. Beyond it (`beyond_loopback`), a key must be set (MASTER_API_KEY), and every
+    call needs it but those of the public log and bare health.
+    """
     settings = read_settings({"port": port, "host": host}, os.environ, SETTINGS_FILE)
 
     followers = [ProjectionFollower(projection) for projection in PROJECTIONS]
