@@ -168,7 +168,9 @@ class Asked(msgspec.Struct, frozen=True):
 def _verified(asked: Asked, processes: int) -> Report:
     if is_address(asked.place):
         with Service.at(asked.place) as service:
-            return _of_service(RemoteSource(service), asked, processes)
+            source = RemoteSource(service)
+            source.check_head(asked.key)
+            return _of_service(source, asked, processes)
     path = Path(asked.place)
     if path.is_file():
         if asked.from_seq:
