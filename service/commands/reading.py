@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 import typer
 
 from decision_dna.ledger import queries
+from decision_dna.ledger.notes import note_of
 from decision_dna.ledger.queries import PAGE_EVENTS_MAX, EventFilter
 from decision_dna.ledger.views import event_view
 from decision_dna.schemas.texts import id_text, time_text
 from decision_dna.schemas.views import LineageView, PageView
+from decision_dna.service.commands.answers import check_lineage, check_page, write_source
 from decision_dna.service.commands.places import ReadOnly, View, check_place, fixed_view, is_address, said_view
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import (
@@ -44,6 +46,7 @@ def show(place: Place, event: EventName, read_only: ReadOnly = False, json: Json
         write_json(view)
     else:
         write_facts(event_facts(view))
+        write_source(place)
 
 
 def query(
@@ -90,6 +93,7 @@ def query(
     write_table(EVENT_COLUMNS, [event_row(view) for view in page.events])
     if page.next_cursor is not None:
         write(f"more: --cursor {page.next_cursor}")
+    write_source(place)
 
 
 def _page(
@@ -127,7 +131,9 @@ def _remote_page(place: str, wanted: EventFilter, order: Order, limit: int, curs
         "cursor": cursor,
     }
     with Service.at(place) as service:
-        return service.events({name: str(value) for name, value in asked.items() if value})
+        page = service.events({name: str(value) for name, value in asked.items() if value})
+    check_page(page, wanted, order, limit, is_first=cursor is None)
+    return page
 
 
 def lineage(
@@ -144,6 +150,7 @@ def lineage(
     if is_address(place):
         with Service.at(place) as service:
             graph = service.lineage(event, {"direction": direction, "depth": str(depth), "limit": str(limit)})
+        check_lineage(graph, event, limit)
     else:
         with said_view(Path(place), read_only=read_only) as log:
             graph = _graph(log, event, direction, depth, limit)
@@ -157,6 +164,7 @@ def lineage(
     write_table((*EVENT_COLUMNS, "caused by"), rows)
     if graph.truncated:
         write("and more: raise --depth or --limit")
+    write_source(place)
 
 
 def _graph(log: View, event: str, direction: Direction, depth: int, limit: int) -> LineageView:
@@ -174,23 +182,25 @@ def tail(
 ) -> None:
     """Print events from a seq on, and with --follow those that come later."""
     check_place(place, read_only=read_only)
-    at, is_first = from_seq, True
+    at, end = from_seq, 0
     try:
         while True:
             seen = at
-            at = _print_from(place, at, read_only=read_only, is_first=is_first, json=json)
-            is_first = False
-            if at == seen and not follow:
-                return
+            at, size = _print_from(place, at, read_only=read_only, is_first=not end, json=json)
+            end = end or size
+            if not follow and (at == seen or at >= end):
+                break
             if at == seen:
                 time.sleep(FOLLOW_SECONDS)
     except KeyboardInterrupt:
         if not follow:
             raise
+    if not json:
+        write_source(place)
 
 
-def _print_from(place: str, at: int, *, read_only: bool, is_first: bool, json: bool) -> int:
-    """Print a page; the seq after it."""
+def _print_from(place: str, at: int, *, read_only: bool, is_first: bool, json: bool) -> tuple[int, int]:
+    """Print a page. Returns the seq after it, and the size of the log that it was read under."""
     wanted = EventFilter(from_seq=at)
     page = _page(place, wanted, "asc", PAGE_EVENTS_MAX, None, read_only=read_only, is_first=is_first)
     for view in page.events:
@@ -199,4 +209,4 @@ def _print_from(place: str, at: int, *, read_only: bool, is_first: bool, json: b
         else:
             write("  ".join(str(cell) for cell in event_row(view)))
         at = view.seq + 1
-    return at
+    return at, note_of(page.checkpoint.encode()).size

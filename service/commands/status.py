@@ -20,6 +20,7 @@ from decision_dna.ledger.queries import EventFilter, find, stream_heads
 from decision_dna.ledger.unlocked import unless_failed
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_text
+from decision_dna.service.commands.answers import write_source
 from decision_dna.service.commands.places import ReadOnly, View, check_place, fixed_view, is_address
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import Json, Place, write_facts, write_json
@@ -47,6 +48,7 @@ def status(place: Place, read_only: ReadOnly = False, json: Json = False) -> int
         write_json(facts)
     else:
         write_facts([(name.replace("_", " "), "none" if value is None else value) for name, value in facts.items()])
+        write_source(place)
     stopped = any(name.endswith(_FAILED) and value is not None for name, value in facts.items())
     stopped = stopped or facts.get("status", READY) != READY
     return 1 if stopped or str(facts.get("freshness", "")).startswith("fail") else 0

@@ -15,7 +15,18 @@ from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Settings
 from tests.attacks.faults import SHAPES, STATUS, TRANSPORT, changed, elsewhere, replaced
 from tests.attacks.proxy import Asked, Fault, Proxy, answered, honest, proxied
-from tests.cli.calling import CODE, HANGS_SECONDS, Said, dna, done, new_ledger, submission, vkey_of, write_lines
+from tests.cli.calling import (
+    CODE,
+    HANGS_SECONDS,
+    Said,
+    dna,
+    done,
+    is_one_sentence,
+    new_ledger,
+    submission,
+    vkey_of,
+    write_lines,
+)
 
 EVENTS = 300
 MEMORY_BYTES_MAX = 300 * 1024 * 1024
@@ -218,6 +229,84 @@ def test_prove_says_where_a_payload_is_missing(scene: Scene, tmp_path: Path) -> 
     """Evidence without the payload that was asked for is good, and its lack is said."""
     with proxied(scene.address, replaced(EVENT, "/api/events/2/evidence?payload=false")) as proxy:
         assert "without its payload" in done("prove", proxy.address, 2, "-o", tmp_path / "out").out
+
+
+# --- what is read ------------------------------------------------------------------------------------------------------
+
+
+def events(change: Callable[[dict[str, Any]], None]) -> Fault:
+    """The real pages, events and graphs, but for what a function changes in them."""
+
+    def bend(data: bytes) -> bytes:
+        value = json.loads(data)
+        change(value)
+        return json.dumps(value).encode()
+
+    return changed("/api/", bend)
+
+
+def endless(proxy: Proxy, asked: Asked) -> Iterator[bytes]:
+    """Pages that go on for ever: every event after the ones before, whatever the log has."""
+    good = json.loads(proxy.fetch(asked._replace(target="/api/events?limit=1")).body)
+    first = int(asked.target.partition("from_seq=")[2].partition("&")[0] or 0)
+    good["events"] = [{**good["events"][0], "seq": first + at} for at in range(10)]
+    yield answered(json.dumps({**good, "next_cursor": "x"}).encode())
+
+
+WRONG_ANSWERS: dict[str, tuple[str, Fault]] = {
+    "another event": ("show {address} 2", replaced("/api/events/2", "/api/events/3")),
+    "an event of another source": (
+        "query {address} --source bot",
+        events(lambda page: page["events"][0].update(source="other")),
+    ),
+    "an event of another type": ("query {address} --type x.*", replaced("/api/events", "/api/events?type=ledger.*")),
+    "an event of another time": ("query {address} --to 2001-01-01T00:00:00Z", replaced("/api/events", "/api/events")),
+    "events without a time": (
+        "query {address} --from 2001-01-01T00:00:00Z",
+        events(lambda page: page["events"][0].update(recorded_at="soon")),
+    ),
+    "more events than asked for": ("query {address} --limit 2", replaced("/api/events", "/api/events?limit=9")),
+    "events in another order": ("query {address}", replaced("/api/events", "/api/events?order=desc")),
+    "events with a gap": ("tail {address}", events(lambda page: page["events"].pop(3))),
+    "events past the checkpoint": ("query {address}", events(lambda page: page["events"][-1].update(seq=10**6))),
+    "events from another place on": ("tail {address}", replaced("/api/events", "/api/events?from_seq=2")),
+    "no checkpoint": ("query {address}", events(lambda page: page.update(checkpoint="x"))),
+    "a graph of another event": ("lineage {address} 2", replaced("/api/events/2", "/api/events/3/lineage")),
+    "a graph with edges to nowhere": ("lineage {address} 2", events(lambda graph: graph.update(edges=[[1, 99]]))),
+    "effects before their causes": ("lineage {address} 2", events(lambda graph: graph.update(edges=[[2, 2]]))),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_ANSWERS)
+def test_what_was_not_asked_for_is_not_shown(what: str, scene: Scene, tmp_path: Path) -> None:
+    """Events that do not fit the question are refused as a whole page."""
+    command, fault = WRONG_ANSWERS[what]
+    with proxied(scene.address, fault) as proxy:
+        check_refused(dna(*command.replace("{address}", proxy.address).split()), tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["show", "query", "lineage", "tail", "status"])
+def test_what_a_service_says_is_called_its_word(name: str, scene: Scene, strangers: str, tmp_path: Path) -> None:
+    """What no key verifies is said to be the service's word: it may be another log's."""
+    with proxied(scene.address, elsewhere(strangers)) as proxy:
+        said = done(*scene.command(name, proxy.address, tmp_path / "out"))
+    assert said.out.splitlines()[-1].startswith(f"as {proxy.address} says: nothing of this was verified")
+
+
+def test_tail_does_not_follow_pages_that_never_end(scene: Scene) -> None:
+    """Pages go on for ever, and the first page's checkpoint does not: nothing past it is printed."""
+    size = json.loads(done("status", scene.address, "--json").out)["size"]
+    with proxied(scene.address, endless) as proxy:
+        said = dna("tail", proxy.address, "--json")
+    assert (said.code, is_one_sentence(said.err)) == (3, True)
+    assert [event["seq"] for event in said.lines] == [*range(len(said.lines))]
+    assert len(said.lines) <= size
+
+
+def test_tail_ends_where_the_log_did_when_it_began(scene: Scene) -> None:
+    """Without --follow the first page's checkpoint says where the end is."""
+    size = json.loads(done("status", scene.address, "--json").out)["size"]
+    assert [event["seq"] for event in done("tail", scene.address, "--json").lines] == [*range(size)]
 
 
 # --- receipts ----------------------------------------------------------------------------------------------------------
