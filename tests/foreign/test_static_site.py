@@ -31,14 +31,23 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Fetch]:
-    """A plain web server on loopback."""
+def served(folder: Path) -> Iterator[str]:
+    """The address of a plain web server on loopback."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield lambda path: urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/{path}").read()
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
+
+
+def get_from(address: str) -> Fetch:
+    def fetch(path: str) -> bytes:
+        with urllib.request.urlopen(f"{address}/{path}") as answer:
+            data: bytes = answer.read()
+        return data
+
+    return fetch
 
 
 def read_from(folder: Path) -> Fetch:
@@ -87,8 +96,8 @@ def test_the_client_knows_nothing_of_decision_dna() -> None:
 def test_static_export_is_a_log_for_a_foreign_client(site: tuple[Path, Path]) -> None:
     """Read from the folder and over a plain web server: all tiles, all entries and proofs lead to the signed root."""
     ledger, folder = site
-    with served(folder) as over_http:
-        for fetch in (read_from(folder), over_http):
+    with served(folder) as address:
+        for fetch in (read_from(folder), get_from(address)):
             client = TileClient(fetch, vkey_of(ledger))
             head = client.head()
             assert (head.origin, head.size) == ("example.org/demo", 601)
@@ -99,6 +108,35 @@ def test_static_export_is_a_log_for_a_foreign_client(site: tuple[Path, Path]) ->
     shown = {path for path in files_of(folder) if not path.startswith("tile/")}
     assert shown == {"checkpoint", "log.vkey"}
     assert (folder / "log.vkey").read_text().strip() == vkey_of(ledger)
+
+
+def test_verify_takes_a_static_site_for_a_log(site: tuple[Path, Path], tmp_path: Path) -> None:
+    """`dna verify` of the address of a plain web server: it holds, and a changed entry is found."""
+    ledger, folder = site
+    with served(folder) as address:
+        said = done("verify", address, "--key", vkey_of(ledger), "--json").json
+    assert (said["holds"], said["pinned"], said["size"]) == (True, True, 601)
+    shutil.copytree(folder, tmp_path / "bent")
+    data = bytearray((tmp_path / "bent/tile/entries/001").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "bent/tile/entries/001").write_bytes(data)
+    with served(tmp_path / "bent") as address:
+        assert dna("verify", address, "--key", vkey_of(ledger)).code == 1
+
+
+def test_static_export_goes_on_after_a_rotation(tmp_path: Path) -> None:
+    """The head that was published under the old log key is known for this log's, and log.vkey becomes the new key's."""
+    ledger, site = new_ledger(tmp_path), tmp_path / "site"
+    done("export", ledger, "--tiles", site)
+    old = TileClient(read_from(site), vkey_of(ledger)).head()
+    done("keys", "rotate", ledger, "log", "--overlap", 1)
+    for _ in range(2):
+        done("export", ledger, "--tiles", site)
+        client = TileClient(read_from(site), (site / "log.vkey").read_text())
+        client.check_all(client.head())
+        client.check_consistent(old, client.head())
+        assert (site / "log.vkey").read_text().strip() == vkey_of(ledger)
+        grow(ledger, 3)
 
 
 @pytest.mark.parametrize("path", ["tile/0/001", "tile/entries/000", "tile/1/000.p/2", "tile/0/002.p/89", "checkpoint"])
