@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from decision_dna.ledger.signatures import SigningKey
 from decision_dna.schemas import errors
 from decision_dna.service.cli import COMMANDS, Command, commands, exit_code
 from tests.cli.calling import CODE, Said, dna, done, is_one_sentence, new_ledger, submission, write_lines
@@ -122,7 +123,7 @@ def test_where_there_is_no_ledger_every_command_says_so(name: str, tmp_path) -> 
         "erase": ["1", "--who", "x", "--why", "x"],
         "clock": ["--reason", "x"],
         "keys rotate": ["notary"],
-        "keys register": ["--source", "bot", "--public", "00" * 32],
+        "keys register": ["--source", "bot", "--public", SigningKey(bytes(32)).public.hex()],
         "keys revoke": ["00" * 8],
         "watch": [tmp_path / "blocks"],
         "backup": [tmp_path / "b.tar"],
