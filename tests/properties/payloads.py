@@ -22,7 +22,7 @@ from msgspec import inspect
 
 from decision_dna import schemas
 from decision_dna.schemas import codec
-from decision_dna.schemas.payloads import Payload, kind_of, known_types
+from decision_dna.schemas.payloads import PAYLOAD_BYTES_MAX, Payload, kind_of, known_types
 
 ITEMS_LIKELY = 4
 """Arrays are mostly this short."""
@@ -41,7 +41,10 @@ def every_type() -> tuple[tuple[str, int], ...]:
 
 def random_payload(type_name: str, schema: int, chance: Random) -> bytes:
     """Canonical bytes of a random payload of a declared type."""
-    return codec.encode(random_value(_node(_struct(type_name, schema)), chance))
+    node = _node(_struct(type_name, schema))
+    while len(data := codec.encode(random_value(node, chance))) > PAYLOAD_BYTES_MAX:
+        continue  # arrays of arrays, all of them as long as they may be, make a payload that is too large as a whole
+    return data
 
 
 def payloads(type_name: str, schema: int) -> st.SearchStrategy[bytes]:
@@ -55,7 +58,7 @@ def edges(type_name: str, schema: int) -> tuple[bytes, ...]:
     """Payloads of a declared type, one for each end of the range of each field, at every depth."""
     node = _node(_struct(type_name, schema))
     found = dict.fromkeys(codec.encode(value) for value in _edges(node))
-    return tuple(found)
+    return tuple(data for data in found if len(data) <= PAYLOAD_BYTES_MAX)
 
 
 def unbounded(struct: type[Payload]) -> list[str]:
