@@ -60,8 +60,8 @@ class StepResult(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct):
     """The verification of a log. It holds where no step failed; `checkpoint` is the newest head, as it stands, to be kept then.
 
-    From `from_seq` on; `unverified` then says what that leaves open, and `tied` whether an earlier head of the verifier's
-    covers all before it. `unlocked`: what can no longer be known of a log that was read without its lock (`ledger.unlocked`).
+    From `from_seq` on; `tied` then says whether an earlier head of the verifier's covers all before it. `unverified` says what
+    was left out, in sentences. `unlocked`: what can no longer be known of a log that was read without its lock (`ledger.unlocked`).
     """
 
     origin: str
@@ -105,12 +105,13 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Extra(msgspec.Struct, frozen=True):
-    """What a step past 7 says: brought by the rooms above, through `checks`."""
+    """What a step past 7 says: brought by the rooms above, through `checks`. `left_out`: what it did not compare, in sentences."""
 
     step: int
     status: str
     text: str
     findings: list[Finding]
+    left_out: list[str] = []
 
 
 Check = Callable[[Joint, list[tuple[int, bytes]]], Extra]
@@ -285,11 +286,15 @@ def _targets(source: Source, seqs: list[int]) -> Iterator[tuple[int, tuple[bytes
 
 
 def _report(source: Source, joint: Joint, pin: Pin, extras: list[Extra]) -> Report:
+    derived = source.judge_derived(joint)  # after the pin: derived rows say nothing about the log
+    for finding in derived.findings:
+        joint.find(Step(finding.step), finding.seq, finding.text)
     for extra in extras:
         for finding in extra.findings:
             joint.find(Step(extra.step), finding.seq, finding.text)
     asked = {extra.step: extra for extra in extras}
     texts = _texts(joint, pin)
+    texts[Step.TREE] += f"; {derived.text}" if derived.text else ""
     steps: list[StepResult] = []
     for step in Step:
         found = joint.found[step]
@@ -327,6 +332,7 @@ def _report(source: Source, joint: Joint, pin: Pin, extras: list[Extra]) -> Repo
         notes,
     )
     report.verdicts = _verdicts(report, joint, pin)
+    report.unverified = [*derived.left_out, *(sentence for extra in extras for sentence in extra.left_out)]
     return report
 
 

@@ -14,12 +14,16 @@ import msgspec
 from decision_dna.ledger import hashing, layout, merkle
 from decision_dna.ledger.authority import AuthorCounter, counter_from
 from decision_dna.ledger.folder import read_folder
+from decision_dna.ledger.followers import Followers
 from decision_dna.ledger.ids import new_ids
+from decision_dna.ledger.indexes import BLOCK_EVENTS, IndexFollower
 from decision_dna.ledger.keyring import Keyring, read_keyring
-from decision_dna.ledger.lock import Lock
+from decision_dna.ledger.lock import Lock, Locked
 from decision_dna.ledger.notes import Checkpoint, note_of, sign_checkpoint
 from decision_dna.ledger.opening import lock_file
+from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.rocks import RocksStore
+from decision_dna.ledger.store import Store
 from decision_dna.ledger.streams import StreamHead, list_leaves, list_root
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import ZEROS, Claim, Entry, decode_claim, decode_entry
@@ -54,6 +58,7 @@ class Copy:
                 self._row(raw, reader.stored_payload(seq)) for seq, raw in enumerate(reader.raws(0, reader.size))
             ]
             self.heads = [(size, reader.note_of(size)) for size in reader.heads() if size]
+        self.derive: Callable[[Store, LogReader], None] = lambda _store, _reader: None
 
     @staticmethod
     def _row(raw: bytes, payload: Payload) -> Row:
@@ -130,7 +135,8 @@ class Copy:
             for family, rows in self._families().items():
                 batch.put_many(family, sorted(rows.items()))
             store.write(batch, durable=True)
-        size, note = self.heads[-1]
+            size, note = self.heads[-1]
+            self.derive(store, LogReader(store, lambda: Locked(self.origin, size, note_of(note).root, note.decode())))
         lock_file(target).parent.mkdir(mode=0o700)
         Lock.create(str(lock_file(target)), self.origin, size, note_of(note).root, note.decode()).close()
 
@@ -354,6 +360,20 @@ def heartbeat(copy: Copy) -> None:
     copy.sign_heads()
 
 
+def unindex(copy: Copy) -> None:
+    """Someone with the disk removes a row of an index, so that queries omit events."""
+    if len(copy.rows) < BLOCK_EVENTS:
+        raise NotFound(f"an index has no row before {BLOCK_EVENTS} entries; this ledger has {len(copy.rows)}")
+
+    def remove(store: Store, reader: LogReader) -> None:
+        Followers(store, reader, [IndexFollower()]).catch_up()
+        batch = store.batch()
+        batch.delete("index", next(key for key, _ in store.scan("index", b"s")))  # of a source
+        store.write(batch, durable=True)
+
+    copy.derive = remove
+
+
 def fork(copy: Copy) -> None:
     """The operator keeps a head of an earlier size with another root, signed."""
     size = copy.heads[0][0]
@@ -387,6 +407,7 @@ LIES: dict[str, tuple[Callable[[Copy], None], tuple[int, ...]]] = {
     "strip": (strip, (4,)),
     "transplant": (transplant, (1,)),
     "heartbeat": (heartbeat, (3,)),
+    "unindex": (unindex, (6,)),
     "fork": (fork, (7,)),
     "behead": (behead, (7,)),
 }

@@ -93,7 +93,7 @@ class Entrance(msgspec.Struct, frozen=True):
             _tie(newest, self.seq),
             f"that an id or a cause from seq {self.seq} on agrees with entries before it rests on the source's word",
             f"counters of author keys that were live before seq {self.seq} begin with each key's first claim from there on",
-            f"kept heads below size {self.seq}, anchors, state commitments and stored indexes were not compared, nor was the "
+            f"kept heads below size {self.seq}, anchors, state commitments, stored indexes and views were not compared, nor was the "
             "number of ids, nor what is stored of streams and authors that were silent since",
         ]
         if self.streams is None:

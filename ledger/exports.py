@@ -16,7 +16,7 @@ import msgspec
 from decision_dna.ledger.accounting import MARK
 from decision_dna.ledger.audit import Check, Progress, Report, Work, do_work, verify
 from decision_dna.ledger.notes import Vkey, decode_base64, note_of
-from decision_dna.ledger.sources import Rows, StoreSource
+from decision_dna.ledger.sources import Derived, Rows, StoreSource
 from decision_dna.ledger.verification import SEGMENT_EVENTS, AuthorityEntry, Finding, Joint, Row, Segment
 from decision_dna.ledger.workers import Workers
 from decision_dna.schemas.claims import decode_claim, decode_entry
@@ -144,6 +144,10 @@ class ExportSource:
     def judge(self, joint: Joint) -> list[Finding]:  # noqa: ARG002  # the seam's signature
         """The file holds nothing else."""
         return []
+
+    def judge_derived(self, joint: Joint) -> Derived:  # noqa: ARG002  # the seam's signature
+        """Nothing: it holds no derived rows."""
+        return Derived()
 
     def erased_past_lock(self) -> dict[int, bytes]:
         """None: a file has no lock."""

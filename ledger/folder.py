@@ -15,6 +15,7 @@ from decision_dna.ledger import layout
 from decision_dna.ledger.audit import Check, Progress, Report, Work, do_work, verify
 from decision_dna.ledger.entrance import enter
 from decision_dna.ledger.entrance_store import EnterableStore
+from decision_dna.ledger.indexes import Extent
 from decision_dna.ledger.lock import HeadLock, Lock, Locked
 from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.opening import lock_file
@@ -135,7 +136,7 @@ def verify_folder(
             return _marked(check(), view)
         with (
             tempfile.TemporaryDirectory(prefix="dna-verify-") as scratch,
-            Workers(_open_in_worker, (str(path), source.head, scratch, read_only), processes) as workers,
+            Workers(_open_in_worker, (str(path), source.head, scratch, read_only, source.extent), processes) as workers,
         ):
             return _marked(check(executor=workers, remote_work=_work_there), view)
 
@@ -150,9 +151,9 @@ _source: StoreSource | None = None
 """The worker process's own view of the folder."""
 
 
-def _open_in_worker(path: str, head: Locked, scratch: str, read_only: bool) -> None:
+def _open_in_worker(path: str, head: Locked, scratch: str, read_only: bool, extent: Extent) -> None:
     global _source  # noqa: PLW0603  # a process pool's initializer has no other place to leave it
-    _source = StoreSource(_open_store(Path(path), tempfile.mkdtemp(dir=scratch), read_only=read_only), head)
+    _source = StoreSource(_open_store(Path(path), tempfile.mkdtemp(dir=scratch), read_only=read_only), head, extent)
 
 
 def _work_there(work: Work) -> Segment:

@@ -38,6 +38,8 @@ from decision_dna.schemas.texts import id_text
 STRETCH_EVENTS = 512
 CLEARED_ROWS = 10_000
 _CURSORS = b"follower/"
+REBUILD_KEY = b"rebuild"
+"""In `views`: a rebuild is under way, or was interrupted (`ledger.rebuilding`)."""
 
 
 class EntryFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):

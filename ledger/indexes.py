@@ -26,8 +26,8 @@ Two detections of source "dex", at seqs 0 and 2, with one heartbeat between them
 """
 
 import threading
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from itertools import chain, compress
@@ -35,7 +35,10 @@ from operator import itemgetter
 from struct import Struct
 from typing import Literal
 
+import msgspec
+
 from decision_dna.ledger.followers import (
+    REBUILD_KEY,
     STRETCH_EVENTS,
     ClaimFacts,
     EntryFacts,
@@ -50,7 +53,8 @@ from decision_dna.ledger.hashing import entry_hash
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Batch, Store
 from decision_dna.schemas.claims import decode_entry
-from decision_dna.schemas.errors import InvariantBroken, Malformed
+from decision_dna.schemas.codec import encode
+from decision_dna.schemas.errors import InvariantBroken, LedgerError, Malformed
 
 BLOCK_EVENTS = 8 * STRETCH_EVENTS
 NAME, VERSION = "indexes", 2
@@ -61,6 +65,11 @@ BLOCKS_CACHED = 4
 WINDOW_BLOCKS = 64
 WINDOWS_CACHED = 1024
 """Of 64 blocks that were asked for several terms at once, what they have in common is kept: mostly little, at most 32 KiB."""
+BLOCKS_NAMED = 4
+"""Of so many blocks that differ the rows are named, of the others their number: each costs a second reading."""
+STRAYS_NAMED = 10_000
+CHECKED_EVENTS = 16 * BLOCK_EVENTS
+"""Between two reports of progress."""
 STEPS_FOR_A_GET = 6
 """A scan steps over so many rows in the time that one get takes."""
 
@@ -464,57 +473,143 @@ class Indexes:
 # --- checking ------------------------------------------------------------------------------------------------------
 
 
+class Extent(msgspec.Struct, frozen=True):
+    """How far the rows should go: events before `saved` have theirs. `wrong` says why the cursor does not count, `left_out` why
+    rows of another version are not compared."""
+
+    saved: int = 0
+    wrong: str = ""
+    left_out: str = ""
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The saved rows against the log: every difference, what was not compared, and up to which seq they were."""
+
+    differences: list[str]
+    left_out: list[str]
+    compared_to: int
+
+
+def read_extent(store: Store, reader: LogReader) -> Extent:
+    """The extent that the cursor names. Where no cursor counts, the rows themselves say how far they go."""
+    stored, cursor = store.get("views", cursor_key(NAME)), read_cursor(store, NAME)
+    if stored is None and store.get("views", REBUILD_KEY) is not None:
+        return Extent(left_out="the indexes are being rebuilt: no query reads their rows until there is a cursor")
+    if cursor is not None and cursor.version < VERSION and cursor.seq % BLOCK_EVENTS == 0:
+        return Extent(
+            left_out=f"the indexes are of version {cursor.version}, {VERSION} is known here: no query reads them"
+        )
+    try:
+        if cursor is not None and cursor.seq % BLOCK_EVENTS == 0 and fits(cursor, VERSION, reader):
+            return Extent(cursor.seq)
+    except LedgerError:
+        pass  # the entry before the cursor can't be read
+    blocks = reader.size // BLOCK_EVENTS
+    last = max((block for key, _ in store.scan("index") if (block := _block(key)) < blocks), default=-1)
+    if stored is None and last < 0:
+        return Extent()
+    return Extent((last + 1) * BLOCK_EVENTS, f"the cursor of the indexes is {_hex(stored)}: no cursor of this log")
+
+
 def rebuild(store: Store, blocks: Iterable[int]) -> Iterator[tuple[int, list[Row]]]:
     """The rows of complete blocks, from the log alone. Raises Malformed, InvariantBroken."""
     for block in blocks:
         grouping = Grouping()
-        for stretch in stretches(store, block * BLOCK_EVENTS, (block + 1) * BLOCK_EVENTS):
-            grouping.add(stretch.entries, stretch.claims)
-        yield block, grouping.rows(block)
+        try:
+            for stretch in stretches(store, block * BLOCK_EVENTS, (block + 1) * BLOCK_EVENTS):
+                grouping.add(stretch.entries, stretch.claims)
+            yield block, grouping.rows(block)
+        except (ValueError, OverflowError) as error:  # the log is not verified here
+            raise Malformed(f"an entry of block {block} has no rows: {error}") from None
 
 
-def check_indexes(store: Store, reader: LogReader) -> list[str]:
+def block_digest(rows: Iterable[Row]) -> bytes:
+    """SHA-256 over the rows of one block, ascending by key: each as the array of key and value."""
+    return sha256(b"".join(map(encode, rows))).digest()
+
+
+def digests_of(store: Store, start: int, end: int) -> dict[int, bytes]:
+    """The digests of the blocks that lie whole in [start, end), from the log alone. Raises Malformed, InvariantBroken."""
+    blocks = range(-(-start // BLOCK_EVENTS), end // BLOCK_EVENTS)
+    return {block: block_digest(rows) for block, rows in rebuild(store, blocks)}
+
+
+def stored_digests(store: Store, saved: int) -> tuple[dict[int, bytes], list[bytes]]:
+    """The digests of the stored blocks before `saved`, in one scan; and the keys of rows of no such block, the first of them.
+
+    No term is the beginning of another, so a scan meets the rows of each block in their order. Memory is bounded by the
+    number of blocks.
+    """
+    hashes = {block.to_bytes(4): sha256() for block in range(saved // BLOCK_EVENTS)}
+    strays: list[bytes] = []
+    for row in store.scan("index"):
+        known = hashes.get(row[0][-4:])
+        if known is not None:
+            known.update(encode(row))
+        elif len(strays) < STRAYS_NAMED:
+            strays.append(row[0])
+    return {int.from_bytes(block): known.digest() for block, known in hashes.items()}, strays
+
+
+def compare(store: Store, reader: LogReader, extent: Extent, given: Mapping[int, bytes]) -> Comparison:
+    """Compare the saved rows with the digests that the log gives, block by block; name the rows of the first blocks that differ."""
+    found, strays = stored_digests(store, extent.saved)
+    blocks = range(extent.saved // BLOCK_EVENTS)
+    unknown = [block for block in blocks if block not in given]
+    wrong = [block for block in blocks if block in given and found.get(block) != given[block]]
+    differences = [extent.wrong] if extent.wrong else []
+    named = wrong[:BLOCKS_NAMED]
+    differences += _differences(store, named)
+    left_out = [extent.left_out] if extent.left_out else []
+    if len(wrong) > len(named):
+        differences.append(f"the index rows of {len(wrong) - len(named)} more blocks are not what the log gives")
+    if strays and not extent.left_out:
+        since = max(read_extent(store, reader).saved, extent.saved)  # a follower in this process may have gone on
+        differences += [
+            f"index row {key.hex()} is extra" for key in strays if len(key) < 4 or _block(key) * BLOCK_EVENTS >= since
+        ]
+    if unknown:
+        left_out.append(f"the index rows of {len(unknown)} blocks were not compared: their entries do not hold")
+    return Comparison(differences, left_out, extent.saved)
+
+
+def check_indexes(
+    store: Store, reader: LogReader, progress: Callable[[int, int], None] = lambda _done, _size: None
+) -> list[str]:
     """Every way in which the saved rows differ from what the log gives: the cursor; missing, altered and extra rows.
 
-    Compared byte by byte, block by block. An empty list: the indexes are what the log says, up to their cursor.
+    An empty list: the indexes are what the log says, up to their cursor. The log itself is not verified.
     """
-    found = Counter(_block(key) for key, _ in store.scan("index"))
-    differences, saved = _check_cursor(store, reader, found)
-    counts: dict[int, int] = {}
-    for block, rows in rebuild(store, range(saved // BLOCK_EVENTS)):
-        stored = store.get_many("index", [key for key, _ in rows])
+    extent = read_extent(store, reader)
+    given: dict[int, bytes] = {}
+    for start in range(0, extent.saved, CHECKED_EVENTS):
+        given |= digests_of(store, start, min(start + CHECKED_EVENTS, extent.saved))
+        progress(min(start + CHECKED_EVENTS, extent.saved), extent.saved)
+    compared = compare(store, reader, extent, given)
+    return compared.differences + compared.left_out
+
+
+def _differences(store: Store, blocks: Sequence[int]) -> list[str]:
+    """Missing, altered and extra rows of some blocks, by key."""
+    if not blocks:
+        return []
+    differences: list[str] = []
+    expected: set[bytes] = set()
+    for _, rows in rebuild(store, blocks):
+        keys = [key for key, _ in rows]
+        expected.update(keys)
         differences += [
-            f"index row {key.hex()} is {'missing' if there is None else there.hex()}, the log gives {value.hex()}"
-            for (key, value), there in zip(rows, stored, strict=True)
+            f"index row {key.hex()} is {_hex(there)}, the log gives {value.hex()}"
+            for (key, value), there in zip(rows, store.get_many("index", keys), strict=True)
             if there != value
         ]
-        counts[block] = sum(there is not None for there in stored)
-    suspects = {block for block, count in found.items() if count != counts.get(block, 0)}
-    return differences + (_extra_rows(store, suspects, saved) if suspects else [])
+    ends = {block.to_bytes(4) for block in blocks}
+    extra = [key for key, _ in store.scan("index") if key[-4:] in ends and key not in expected]
+    return differences + [f"index row {key.hex()} is extra" for key in extra]
 
 
-def _check_cursor(store: Store, reader: LogReader, found: Counter[int]) -> tuple[list[str], int]:
-    """What is wrong with the cursor, and up to which seq rows should be there: without a cursor, up to the last block that has some."""
-    stored, cursor = store.get("views", cursor_key(NAME)), read_cursor(store, NAME)
-    if cursor is not None and cursor.seq % BLOCK_EVENTS == 0 and fits(cursor, VERSION, reader):
-        return [], cursor.seq
-    if stored is None and not found:
-        return [], 0
-    last = min(max(found, default=-1) + 1, reader.size // BLOCK_EVENTS)
-    return [f"the cursor of the indexes is {stored.hex() if stored else 'missing'}: no cursor of this log"], (
-        last * BLOCK_EVENTS
-    )
-
-
-def _extra_rows(store: Store, suspects: set[int], saved: int) -> list[str]:
-    """Of the blocks whose rows are not as many as the log gives: the rows that it does not give."""
-    blocks = [block for block in suspects if block < saved // BLOCK_EVENTS]
-    keys = {block: {key for key, _ in rows} for block, rows in rebuild(store, blocks)}
-    return [
-        f"index row {key.hex()} is extra"
-        for key, _ in store.scan("index")
-        if (block := _block(key)) in suspects and key not in keys.get(block, ())
-    ]
+def _hex(value: bytes | None) -> str:
+    return "missing" if value is None else value.hex()
 
 
 def _block(key: bytes) -> int:

@@ -59,11 +59,15 @@ class EventFilter(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Events in order; the cursor of the next page, None at the end; and the head under which the whole walk reads."""
+    """Events in order; the cursor of the next page, None at the end; and the head under which the whole walk reads.
+
+    Events before `indexed_to` were found by index rows, those from there on by reading the log.
+    """
 
     events: list[Event]
     next_cursor: str | None
     checkpoint: Locked
+    indexed_to: int
 
 
 class CursorState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -106,6 +110,7 @@ def query(
         state = decode_cursor(cursor, digest)
         head = _head_at(reader, state.size)
         low, high = (state.at, state.size) if order == "asc" else (0, state.at)
+    indexed_to = min(indexes.saved(), head.size)
     low, high = _narrowed(reader, indexes, wanted, low, high)
     seqs = find(indexes, wanted, low, high, reverse=order == "desc")
     found, more = _filled(_events(indexes.store, wanted, seqs, min(limit + 1, READ_EVENTS)), limit)
@@ -113,7 +118,7 @@ def query(
     if more:
         at = found[-1].seq + (order == "asc")
         following = encode_cursor(CursorState(head.size, at, digest))
-    return Page(found, following, head)
+    return Page(found, following, head, indexed_to)
 
 
 def _filled(events: Iterator[Event], limit: int) -> tuple[list[Event], bool]:
@@ -358,12 +363,14 @@ def heads_before(reader: LogReader, store: Store, indexes: Indexes, seq: int) ->
 
 
 class Lineage(msgspec.Struct, frozen=True):
-    """Events by seq; (cause, effect) pairs of their seqs; whether the graph goes on past the depth or the limit; and the head it was read under."""
+    """Events by seq; (cause, effect) pairs of their seqs; whether the graph goes on past the depth or the limit; the head it was
+    read under; and up to which seq effects were found by index rows, and from which on by reading the log."""
 
     nodes: list[Event]
     edges: list[tuple[int, int]]
     truncated: bool
     checkpoint: Locked
+    indexed_to: int
 
 
 def lineage(
@@ -373,6 +380,7 @@ def lineage(
     if not (0 <= depth <= PAGE_EVENTS_MAX and 1 <= limit <= PAGE_EVENTS_MAX):
         raise Malformed(f"depth is at most {PAGE_EVENTS_MAX}, limit 1 to {PAGE_EVENTS_MAX}")
     head = reader.head()
+    indexed_to = min(indexes.saved(), head.size)
     root = reader.event(seq)
     graph = _Graph(reader, indexes, head.size, limit)
     graph.nodes[seq] = root
@@ -380,7 +388,8 @@ def lineage(
         graph.spread(root, graph.causes, depth)
     if direction in ("effects", "both"):
         graph.spread(root, graph.effects, depth)
-    return Lineage([graph.nodes[at] for at in sorted(graph.nodes)], sorted(graph.edges), graph.truncated, head)
+    nodes = [graph.nodes[at] for at in sorted(graph.nodes)]
+    return Lineage(nodes, sorted(graph.edges), graph.truncated, head, indexed_to)
 
 
 class _Graph:

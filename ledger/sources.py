@@ -6,12 +6,15 @@ policy; the hint is only ever assumed, and compared with what the entries turn o
 
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
 from typing import Protocol
+
+import msgspec
 
 from decision_dna.ledger import layout
 from decision_dna.ledger.hashing import entry_hash, is_retry_tag
+from decision_dna.ledger.indexes import Extent, compare, digests_of, read_extent
 from decision_dna.ledger.lock import Locked
+from decision_dna.ledger.positions import wrong_ids
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Store
 from decision_dna.ledger.stored import Tail, check_stored
@@ -33,6 +36,14 @@ from decision_dna.schemas.texts import id_text
 
 Rows = list[Row]
 IDS_AT_ONCE = 4096
+
+
+class Derived(msgspec.Struct, frozen=True):
+    """Derived rows against the log: what does not hold, what was not compared (sentences), and up to where they were."""
+
+    findings: list[Finding] = []
+    left_out: list[str] = []
+    text: str = ""
 
 
 class Source(Protocol):
@@ -62,6 +73,10 @@ class Source(Protocol):
         """What else this source holds, against the joined log."""
         ...
 
+    def judge_derived(self, joint: Joint) -> Derived:
+        """What this source holds that is derived from the log and answers queries; it says nothing about the log itself."""
+        ...
+
     def erased_past_lock(self) -> dict[int, bytes]:
         """seq → id of the events whose payload is gone already, by a signed erasure that is not visible yet."""
         ...
@@ -72,10 +87,18 @@ class StoreSource:
 
     payloads_known = True
 
-    def __init__(self, store: Store, head: Locked) -> None:
+    def __init__(self, store: Store, head: Locked, extent: Extent | None = None) -> None:
         self.store, self.head = store, head
         self.origin, self.size = head.origin, min(head.size, self._held())
         self._reader = LogReader(store, lambda: head)
+        self._extent = extent
+
+    @property
+    def extent(self) -> Extent:
+        """How far the indexes went when this was first asked: they may go on meanwhile."""
+        if self._extent is None:
+            self._extent = read_extent(self.store, self._reader)
+        return self._extent
 
     def _held(self) -> int:
         """Entries that the store has, as far as the lock's size can be believed: a damaged lock can say any, and is not walked up to that."""
@@ -175,16 +198,13 @@ class StoreSource:
                     )
                 )
         segment.ids, segment.causes, segment.tile_nodes = [], [], {}
+        if not segment.findings:  # damaged entries have no rows
+            segment.index_digests = digests_of(self.store, segment.start, min(segment.end, self.extent.saved))
         segment.count_findings()
 
     def _judge_ids(self, ids: list[tuple[int, bytes, str]]) -> list[Finding]:
-        """By a scan of what lies between the first and the last of them: ids are in order of time, so that is about what is due.
-
-        What a scan of twice as many rows does not find is looked up.
-        """
         due = {event_id + source.encode(): seq.to_bytes(8) for seq, event_id, source in ids}
-        near = dict(islice(self.store.scan("ids", min(due), max(due) + b"\0"), 2 * len(ids)))
-        if len(due) == len(ids) and due.items() <= near.items():
+        if len(due) == len(ids) and not any(wrong_ids(self.store, due)):
             return []
         keys = [event_id + source.encode() for _, event_id, source in ids]
         return [
@@ -208,6 +228,13 @@ class StoreSource:
             findings.append(Finding(Step.TREE, None, said))
         return findings
 
+    def judge_derived(self, joint: Joint) -> Derived:
+        """The indexes, by the digests that the segments gave."""
+        compared = compare(self.store, self._reader, self.extent, joint.index_digests)
+        findings = [Finding(Step.TREE, None, text) for text in compared.differences]
+        text = f"indexes to seq {compared.compared_to}" if compared.compared_to else ""
+        return Derived(findings, compared.left_out, text)
+
     def erased_past_lock(self) -> dict[int, bytes]:
         """From a tail that holds: an erasure's write comes before its lock."""
         tail = self.tail()
@@ -221,7 +248,7 @@ class StoreSource:
             return None  # named where `meta` is compared
         if tip.size <= self.size or self.size < self.head.size:
             return None
-        whole = StoreSource(self.store, Locked(self.origin, tip.size, tip.root, ""))
+        whole = StoreSource(self.store, Locked(self.origin, tip.size, tip.root, ""), Extent())
         schedule = fold_schedule(whole.authority_hint())
         check = SegmentCheck(self.origin, self.size, schedule, payloads_known=True, note_types=frozenset())
         segment = check.segment

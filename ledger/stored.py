@@ -1,7 +1,7 @@
 """What lies in a store besides entries and payloads, held against what the entries give: so that every live byte of a ledger is covered.
 
 Runs after the walk (`ledger.audit`), on the joined log. Ids and low tree nodes were looked up on the way; here their number
-is counted, and the rest compared whole. Indexes and views are verified by rebuilding them (`ledger.indexes`).
+is counted, and the rest compared whole. Indexes are compared by the digest of each block (`ledger.indexes`), views with a replay (`engine.replay`).
 """
 
 from collections.abc import Iterator

@@ -139,6 +139,7 @@ class Segment(msgspec.Struct):
     subtrees: dict[int, list[bytes]] = {}
     tile_nodes: dict[tuple[int, int], bytes] = {}
     noted: list[AuthorityEntry] = []
+    index_digests: dict[int, bytes] = {}
     attestations: dict[str, int] = msgspec.field(default_factory=lambda: {"author": 0, "notary": 0, "none": 0})
 
     def count_findings(self) -> None:
@@ -487,6 +488,7 @@ class Joint:
         self.authors: dict[bytes, AuthorCounter] = {}
         self.authority: list[AuthorityEntry] = []
         self.noted: list[AuthorityEntry] = []
+        self.index_digests: dict[int, bytes] = {}
         self.heartbeats: list[tuple[int, int]] = []
         self.attestations: Counter[str] = Counter()
         self.last_hash, self.recorded_at = ZEROS, 0
@@ -532,6 +534,7 @@ class Joint:
         self._join_tree(segment)
         self.authority += segment.authority
         self.noted += segment.noted
+        self.index_digests |= segment.index_digests
         self.attestations.update(segment.attestations)
         self._missing += segment.missing
         self._erasures += segment.erasures

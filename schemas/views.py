@@ -43,11 +43,15 @@ class EventView(msgspec.Struct, frozen=True, gc=False):
 
 
 class PageView(msgspec.Struct, frozen=True):
-    """Events in the order asked for, the cursor of the next page, and the signed checkpoint that the walk reads under."""
+    """Events in the order asked for, the cursor of the next page, and the signed checkpoint that the walk reads under.
+
+    Events before `indexed_to` were found by index rows, those from there on by reading the log.
+    """
 
     events: list[EventView]
     next_cursor: str | None
     checkpoint: str
+    indexed_to: int
 
 
 class StreamView(msgspec.Struct, frozen=True):
@@ -80,12 +84,16 @@ class RunView(msgspec.Struct, frozen=True):
 
 
 class LineageView(msgspec.Struct, frozen=True):
-    """Events by seq, `[cause, effect]` pairs of their seqs; `truncated` where the graph goes on past the depth or the limit."""
+    """Events by seq, `[cause, effect]` pairs of their seqs; `truncated` where the graph goes on past the depth or the limit.
+
+    Effects before `indexed_to` were found by index rows, those from there on by reading the log.
+    """
 
     nodes: list[EventView]
     edges: list[tuple[int, int]]
     truncated: bool
     checkpoint: str
+    indexed_to: int
 
 
 class ConsistencyView(msgspec.Struct, frozen=True):

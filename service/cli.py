@@ -126,6 +126,16 @@ COMMANDS: Mapping[str, Command | Group] = {
         "Rebuild engine state from the log and compare it with the committed one.",
         "dna replay ledger --projection detections",
     ),
+    "index": Group(
+        "Rebuild what queries read.",
+        {
+            "rebuild": Command(
+                "decision_dna.service.commands.indexing:rebuild",
+                "Rebuild indexes and projections from the log.",
+                "dna index rebuild ledger --check",
+            ),
+        },
+    ),
     "heartbeat": Command(
         "decision_dna.service.commands.appending:heartbeat",
         "Commit to the heads of all streams, so that later evidence can be complete.",

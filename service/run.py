@@ -188,7 +188,7 @@ class _Job:
 
     def _verify(self) -> Report:
         source = StoreSource(self._ledger.store, self._ledger.reader.head())
-        report = verify_source(source, self._ledger.vkey, note_types=NOTE_TYPES, checks=checks_of(source))
+        report = verify_source(source, self._ledger.vkey, note_types=NOTE_TYPES, checks=checks_of(source, source.store))
         report.verdicts["freshness"] = freshness(report.newest, self._ledger.clock.now_ns())
         return report
 

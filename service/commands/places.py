@@ -103,7 +103,7 @@ Adopt = Annotated[
 @contextmanager
 def written(path: Path, *, adopt: bool = False) -> Iterator[Ledger]:
     """A folder open for writing; indexes and projections are caught up at the end. Raises CannotOpen, BadParameter."""
-    with _opened(path, adopt=adopt) as ledger:
+    with opened(path, adopt=adopt) as ledger:
         yield ledger
         followers: list[Follower] = [
             IndexFollower(),
@@ -115,7 +115,8 @@ def written(path: Path, *, adopt: bool = False) -> Iterator[Ledger]:
             complain(failure.detail)
 
 
-def _opened(path: Path, *, adopt: bool) -> Ledger:
+def opened(path: Path, *, adopt: bool = False) -> Ledger:
+    """A folder open for writing, as it is. Raises CannotOpen, BadParameter."""
     _check_folder(path)
     try:
         return open_ledger(path, adopt=adopt)

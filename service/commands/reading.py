@@ -79,7 +79,8 @@ def query(
 ) -> None:
     """Find events by type, source, subject, stream, trace, cause, time or seq.
 
-    Filters are joined by "and". A page that is not the last names the cursor of the next one.
+    Filters are joined by "and". A page that is not the last names the cursor of the next one. The last lines say under which
+    checkpoint the page was read, and up to which seq index rows were used: `dna verify` compares these with the log.
     """
     check_place(place, read_only=read_only)
     time_to = queries.NO_END if time_to is None else time_to
@@ -91,6 +92,7 @@ def query(
         write_json(page)
         return
     write_table(EVENT_COLUMNS, [event_row(view) for view in page.events])
+    write(_basis(page))
     if page.next_cursor is not None:
         write(f"more: --cursor {page.next_cursor}")
     write_source(place)
@@ -111,7 +113,15 @@ def _page(
     view = said_view if is_first else fixed_view
     with view(Path(place), read_only=read_only) as log:
         page = queries.query(log.reader, log.indexes, wanted, order=order, limit=limit, cursor=cursor)
-        return PageView([event_view(event) for event in page.events], page.next_cursor, page.checkpoint.note)
+        views = [event_view(event) for event in page.events]
+        return PageView(views, page.next_cursor, page.checkpoint.note, page.indexed_to)
+
+
+def _basis(answer: PageView | LineageView) -> str:
+    """What an answer rests on. Raises ProofRejected where its checkpoint is none."""
+    size = note_of(answer.checkpoint.encode()).size
+    rest = "; events from there on were read from the log" if answer.indexed_to < size else ""
+    return f"as of the checkpoint of size {size}, by index rows to seq {answer.indexed_to}{rest}"
 
 
 def _remote_page(place: str, wanted: EventFilter, order: Order, limit: int, cursor: str | None) -> PageView:
@@ -162,6 +172,7 @@ def lineage(
         causes.setdefault(effect, []).append(str(cause))
     rows = [(*event_row(view), " ".join(causes.get(view.seq, []))) for view in graph.nodes]
     write_table((*EVENT_COLUMNS, "caused by"), rows)
+    write(_basis(graph))
     if graph.truncated:
         write("and more: raise --depth or --limit")
     write_source(place)
@@ -170,7 +181,8 @@ def lineage(
 def _graph(log: View, event: str, direction: Direction, depth: int, limit: int) -> LineageView:
     seq = log.reader.resolve(event)
     found = queries.lineage(log.reader, log.indexes, seq, direction, depth=depth, limit=limit)
-    return LineageView([event_view(node) for node in found.nodes], found.edges, found.truncated, found.checkpoint.note)
+    nodes = [event_view(node) for node in found.nodes]
+    return LineageView(nodes, found.edges, found.truncated, found.checkpoint.note, found.indexed_to)
 
 
 def tail(

@@ -15,7 +15,7 @@ from decision_dna.ledger.entrance import OWN_STREAM
 from decision_dna.ledger.notes import Vkey, note_of, parse_note, verified_signers
 from decision_dna.ledger.queries import PAGE_EVENTS_MAX
 from decision_dna.ledger.remote import RemoteLog
-from decision_dna.ledger.sources import Rows
+from decision_dna.ledger.sources import Derived, Rows
 from decision_dna.ledger.streams import StreamHead
 from decision_dna.ledger.verification import SEGMENT_HEIGHT, AuthorityEntry, Finding, Joint, Segment, Step
 from decision_dna.schemas.errors import BadInput, Malformed, ProofRejected, Refused, Unavailable
@@ -162,6 +162,10 @@ class RemoteSource:
             for at, value in given.items()
             if published[at] != value
         ]
+
+    def judge_derived(self, joint: Joint) -> Derived:  # noqa: ARG002  # the seam's signature
+        """Nothing: it holds no derived rows."""
+        return Derived()
 
     def erased_past_lock(self) -> dict[int, bytes]:
         """None: payloads are not part of the public log."""

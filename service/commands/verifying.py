@@ -20,6 +20,7 @@ from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.merkle import TILE_WIDTH
 from decision_dna.ledger.notes import Vkey, note_of
 from decision_dna.ledger.sources import Source, StoreSource
+from decision_dna.ledger.store import Store
 from decision_dna.ledger.unlocked import unless_failed
 from decision_dna.ledger.verification import SEGMENT_EVENTS, Joint, Step
 from decision_dna.ledger.workers import Workers
@@ -176,7 +177,10 @@ def _verified(asked: Asked, processes: int) -> Report:
         if asked.from_seq:
             raise typer.BadParameter("an export is read as a whole: verify it without --from-seq")
         return _of_export(path, asked, processes)
-    with fixed_view(path, read_only=asked.read_only, known=asked.earlier) as view:
+    with (
+        fixed_view(path, read_only=asked.read_only, known=asked.earlier) as view,
+        fixed_view(path, read_only=asked.read_only, known=asked.earlier) as kept,
+    ):  # `kept` stays as it is: its cursors lie in what is verified
         begin = _begin(view.source, asked)
         return verify_folder(
             path,
@@ -184,7 +188,9 @@ def _verified(asked: Asked, processes: int) -> Report:
             processes=processes,
             progress=asked.bar,
             note_types=NOTE_TYPES,
-            checks=() if begin else tuple(_as_walked(view, at) for at in range(len(checks_of(view.source)))),
+            checks=()
+            if begin
+            else tuple(_as_walked(view, kept.store, at) for at in range(len(checks_of(view.source)))),
             earlier=asked.earlier,
             from_seq=begin,
             read_only=asked.read_only,
@@ -239,7 +245,7 @@ def _of_export(path: Path, asked: Asked, processes: int) -> Report:
         )
 
 
-def _as_walked(view: View, at: int) -> Check:
+def _as_walked(view: View, kept: Store, at: int) -> Check:
     """A check over the very log that was walked: of the size of its newest head, however much was appended since."""
 
     def check(joint: Joint, heads: list[tuple[int, bytes]]) -> Extra:
@@ -247,7 +253,7 @@ def _as_walked(view: View, at: int) -> Check:
         checkpoint = note_of(note)
         view.store.refresh()
         source = StoreSource(view.store, Locked(checkpoint.origin, checkpoint.size, checkpoint.root, note.decode()))
-        return checks_of(source)[at](joint, heads)
+        return checks_of(source, kept)[at](joint, heads)
 
     return check
 

@@ -86,7 +86,7 @@ def json(value: Any) -> Response[bytes]:
 
 def page_view(page: Page) -> PageView:
     """A page as JSON has it."""
-    return PageView(encoded(page.events), page.next_cursor, page.checkpoint.note)
+    return PageView(encoded(page.events), page.next_cursor, page.checkpoint.note, page.indexed_to)
 
 
 def encoded(events: Iterable[Event]) -> list[EventView]:
@@ -152,7 +152,8 @@ async def show_lineage(request: Asked, name: FromPath[str]) -> Response[bytes]:
     def walk() -> Response[bytes]:
         reader = parts.ledger.reader
         found = lineage(reader, parts.indexes, reader.resolve(name), direction, depth=depth, limit=limit)
-        return json(LineageView(encoded(found.nodes), found.edges, found.truncated, found.checkpoint.note))
+        nodes, note = encoded(found.nodes), found.checkpoint.note
+        return json(LineageView(nodes, found.edges, found.truncated, note, found.indexed_to))
 
     return await parts.long_reads.run(walk)
 

@@ -371,7 +371,9 @@ def test_after_an_erasure_a_difference_is_unknown_and_not_wrong():
     assert [each.outcome for each in replayed.compared] == ["unknown", "unknown"]
     assert replayed.erased == 1
     assert verified(engine)[0].status == "inconclusive"
-    assert all("unless 1 payloads" in text for text in check_views(engine.store, engine.ledger.reader, [DETECTIONS]))
+    assert all(
+        "1 payloads are erased" in text for text in check_views(engine.store, engine.ledger.reader, [DETECTIONS])
+    )
 
 
 def test_every_flipped_byte_of_the_views_is_named():
@@ -410,3 +412,71 @@ def test_random_other_events_change_no_state():
     Events(6).append(engine.ledger, engine.clock, 100)
     engine.followers.catch_up()
     assert engine.follower.commitment()[0].root == before
+
+
+# --- rows, in step 10 ----------------------------------------------------------------------------------------------
+
+
+def verified_with_rows(engine: Engine, store: MemoryStore):
+    """Step 10 and the report, with the rows of projections compared."""
+    source = StoreSource(store, engine.ledger.reader.head())
+    check = state_check(source, [DETECTIONS], store)
+    report = verify(source, engine.ledger.vkey, note_types=NOTE_TYPES, checks=(check,))
+    return next(step for step in report.steps if step.step == 10), report
+
+
+def test_verify_says_how_far_rows_of_projections_were_compared(engine):
+    """Rows that are what the log gives pass, with their position in the line of step 10."""
+    step, report = verified_with_rows(engine, engine.store)
+    assert (step.status, report.unverified, report.findings) == ("pass", [], [])
+    assert "rows of detections to seq" in step.text
+
+
+@pytest.mark.parametrize("lie", ["changed", "removed", "added", "snapshot", "cursor", "cursor gone", "nobody's"])
+def test_verify_names_a_row_of_a_projection_that_the_log_does_not_give(lie, engine):
+    """Step 10 fails for a changed, removed or added row, snapshot or cursor."""
+    store, prefix = engine.store.kill(), state_prefix(DETECTIONS)
+    key, value = next(store.scan("views", prefix))
+    snapshot, _ = next(store.scan("views", snapshot_prefix(DETECTIONS)))
+    cursor = cursor_key(DETECTIONS.name)
+    changes = {
+        "changed": (key, value[:-1] + bytes([value[-1] ^ 1])),
+        "removed": (key, None),
+        "added": (prefix + b"another", value),
+        "snapshot": (snapshot, b"\x92\x01\x90"),
+        "cursor": (cursor, codec.encode((DETECTIONS.version, 1, bytes(32)))),
+        "cursor gone": (cursor, None),
+        "nobody's": (b"whose", b""),
+    }
+    name, new = changes[lie]
+    batch = store.batch()
+    if new is None:
+        batch.delete("views", name)
+    else:
+        batch.put("views", name, new)
+    store.write(batch, durable=False)
+    step, report = verified_with_rows(engine, store)
+    assert step.status == "fail"
+    shown = key if lie == "cursor gone" else name
+    assert repr(shown) in " ".join(finding.text for finding in report.findings if finding.step == 10)
+
+
+def test_verify_leaves_out_rows_past_the_log_that_was_verified(engine):
+    """A follower that went on while the log was verified is no failure, and is said."""
+    store = engine.store.kill()
+    batch = store.batch()
+    batch.put("views", cursor_key(DETECTIONS.name), codec.encode((DETECTIONS.version, 10**6, bytes(32))))
+    store.write(batch, durable=False)
+    step, report = verified_with_rows(engine, store)
+    assert step.status == "pass"
+    assert [sentence for sentence in report.unverified if "past the log" in sentence]
+
+
+def test_verify_does_not_tell_damage_from_erasure_and_says_so():
+    """Rows that differ after an erasure are inconclusive, and named."""
+    engine = Engine(8).run((30, 10))
+    kinds = [engine.ledger.reader.event(seq).claim.type for seq in range(30)]
+    engine.ledger.erase(kinds.index("detection.sandwich"), "the operator", "asked to")
+    step, report = verified_with_rows(engine, engine.store)
+    assert step.status == "inconclusive"
+    assert [sentence for sentence in report.unverified if "1 payloads are erased" in sentence]

@@ -8,10 +8,11 @@ from decision_dna.ledger.cheat import LIES, cheat
 from decision_dna.ledger.evidence import check_evidence
 from decision_dna.ledger.folder import read_folder, verify_folder
 from decision_dna.ledger.forks import prove_fork
+from decision_dna.ledger.indexes import BLOCK_EVENTS
 from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.opening import open_ledger
 from decision_dna.schemas.errors import CannotOpen, Conflict, NotFound
-from tests.ledger.samples import fill, new_ledger
+from tests.ledger.samples import draft, fill, new_ledger
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +34,31 @@ def test_the_honest_ledger_holds(honest: Path) -> None:
     assert {step.step: step.status for step in report.steps if step.step <= 7} == dict.fromkeys(range(1, 8), "pass")
 
 
-@pytest.mark.parametrize("lie", sorted(set(LIES) - {"reroll"}))
+@pytest.mark.parametrize("lie", sorted(set(LIES) - {"reroll", "unindex"}))
 def test_each_lie_is_named_by_its_step(lie: str, honest: Path, tmp_path: Path) -> None:
     cheat(lie, honest, tmp_path / "copy")
     report = verify_folder(tmp_path / "copy", vkey_of(honest))
     named = {step.step for step in report.steps if step.status == "fail"}
     assert set(LIES[lie][1]) <= named, [finding.text for finding in report.findings]
+
+
+def test_a_removed_index_row_is_named_and_says_nothing_about_the_log(tmp_path: Path) -> None:
+    """Only step 6 fails, and the log stays pinned."""
+    path = tmp_path / "long"
+    ledger, clock = new_ledger(path)
+    with ledger:
+        clock.advance(10**9)
+        ledger.append([draft(1, "raw") for _ in range(BLOCK_EVENTS)])
+    cheat("unindex", path, tmp_path / "copy")
+    report = verify_folder(tmp_path / "copy", vkey_of(path))
+    assert ({step.step for step in report.steps if step.status == "fail"}, report.pinned) == ({6}, True)
+    with pytest.raises(NotFound, match=str(BLOCK_EVENTS)):
+        cheat("unindex", new_small(tmp_path / "small"), tmp_path / "none")
+
+
+def new_small(path: Path) -> Path:
+    new_ledger(path)[0].close()
+    return path
 
 
 def test_rewriting_everything_shows_only_against_an_earlier_head(honest: Path, tmp_path: Path) -> None:
