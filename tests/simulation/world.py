@@ -308,7 +308,7 @@ class World:
 def _signed_about(text: bytes) -> tuple[int, bytes]:
     """Size and root of the tree that a log key signed: in a head, or in what the next start is told."""
     if text.startswith(MESSAGE):
-        _, size, root, _ = msgspec.msgpack.decode(text.removeprefix(MESSAGE))
+        _, size, root, *_ = msgspec.msgpack.decode(text.removeprefix(MESSAGE))
         return size, root
     checkpoint = parse_checkpoint(text)
     return checkpoint.size, checkpoint.root
