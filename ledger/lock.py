@@ -229,7 +229,7 @@ _ELSEWHERE = {
 }
 _IF_THE_ONLY_ONE = (
     "Two copies that are both written to fork the log. If no other copy will be written to again, "
-    "and this one has all that was acknowledged, give --adopt once"
+    "and this one has all that was acknowledged, give --adopt once, as in `dna heartbeat DIR --adopt`"
 )
 
 

@@ -133,11 +133,11 @@ class Ingest:
                 self._full.wait(self._window)
             while writer.queued:
                 writer.commit_queued()
-            if isinstance(writer.stopped, WriterStopped):
-                raise writer.stopped
             if self._ended:
                 self._work.put(None)  # for the other one
                 return
+            if isinstance(writer.stopped, WriterStopped):
+                raise writer.stopped
 
     async def close(self) -> None:
         """Take no more, and return once everything taken is answered; the committing threads then end."""

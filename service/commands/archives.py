@@ -90,6 +90,8 @@ def unpack(packed: Path, folder: Path) -> None:
         (folder / "db").mkdir(mode=0o700, parents=True)
         with _opened(packed) as tar:
             for member, name in _members(tar, packed):
+                if name and sizes.get(name) != member.size:
+                    raise Malformed(f"{packed} changed while it was read")
                 if name:
                     _write(tar, member, folder / name)
     except (tarfile.TarError, EOFError, zlib.error, RecursionError, ValueError) as error:

@@ -176,6 +176,17 @@ def test_restore_needs_a_manifest_in_an_archive_only(made: Path, tmp_path: Path)
     done("restore", tmp_path / "b", tmp_path / "d", "--adopt")
 
 
+def test_restore_beside_a_copied_lock_needs_adopt(made: Path, tmp_path: Path) -> None:
+    """A lock whose home is elsewhere refuses the database too: this may be the second of two."""
+    copy = shutil.copytree(made / "d", tmp_path / "d")
+    said = dna("restore", made / "b", copy)
+    assert (said.code, is_one_sentence(said.err)) == (3, True)
+    assert "--adopt" in said.err
+    assert sorted(path.name for path in copy.iterdir()) == ["keys", "lock"]
+    done("restore", made / "b", copy, "--adopt")
+    done("heartbeat", copy)
+
+
 def test_restore_looks_at_the_free_disk_first(made: Path, tmp_path: Path) -> None:
     """An archive that is larger than the disk is refused, though it is whole: most of it is a hole in its own file."""
     huge = 2 * shutil.disk_usage(tmp_path).total

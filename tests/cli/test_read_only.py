@@ -132,6 +132,14 @@ def test_verify_read_only_finds_a_database_older_than_a_kept_head(path: Path, ma
     assert said.code == 1, said
 
 
+def test_a_successor_goes_on_from_a_ledger_whose_lock_is_lost(path: Path) -> None:
+    """The way on: keep the newest head that the database shows, and found a successor on it."""
+    head, successor = path.parent / "last.head", path.parent / "next"
+    done("verify", path, "--key", vkey_of(path), "--read-only", "--keep", head)
+    done("init", successor, "--origin", "example.org/next", "--successor", head)
+    assert "example.org/demo" in done("show", successor, 0, "--json").out
+
+
 def put_head(path: Path, size: int, note: bytes) -> None:
     with RocksStore.open(str(path / "db"), create=False) as store:
         batch = store.batch()

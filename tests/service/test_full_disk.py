@@ -80,6 +80,18 @@ def test_a_full_disk_ends_the_service_with_a_code_to_restart_on(error: int, libr
     done("verify", path, "--key", vkey_of(path))
 
 
+def test_a_full_disk_ends_an_idle_service_at_its_next_heartbeat(library: Path, tmp_path: Path) -> None:
+    """Nobody appends: the service's own heartbeat meets the full disk, and it leaves with the same code."""
+    (tmp_path / "policy.json").write_text('{"heartbeat_seconds_max": 2}')
+    path = new_ledger(tmp_path, policy=tmp_path / "policy.json")
+    with started(library, path, errno.ENOSPC, "serve", path, "--port", 0, "--json") as service:
+        said(service, "address")
+        fill_the_disk(service)
+        _, err = service.communicate()
+    assert (service.returncode, is_one_sentence(err)) == (WRITER_STOPPED, True), err
+    done("heartbeat", path)
+
+
 def test_a_full_disk_ends_the_main_job_with_a_code_to_restart_on(library: Path, tmp_path: Path) -> None:
     """The same under `dna run`, which serves while it watches."""
     path = new_ledger(tmp_path)
