@@ -13,9 +13,10 @@ from decision_dna.ledger import merkle
 from decision_dna.ledger.evidence import check_evidence
 from decision_dna.ledger.fingerprint import fingerprint
 from decision_dna.ledger.followers import ClaimFacts
+from decision_dna.ledger.indexes import Indexes
 from decision_dna.ledger.notes import note_of, open_checkpoint
 from decision_dna.ledger.plan import Draft
-from decision_dna.ledger.queries import PAGE_BYTES_MAX
+from decision_dna.ledger.queries import PAGE_BYTES_MAX, EventFilter
 from decision_dna.ledger.tlogproof import parse_proof
 from decision_dna.ledger.views import event_view
 from decision_dna.schemas import codec
@@ -23,6 +24,7 @@ from decision_dna.schemas.anchoring import CONFIRMED, AnchorConfirmed
 from decision_dna.schemas.texts import time_text
 from decision_dna.service.http import operations
 from decision_dna.service.http.server import serving
+from decision_dna.service.http.stream import CHUNK_BYTES_MAX, read_chunk
 from decision_dna.service.settings import Settings
 from tests.ledger.samples import SECOND, START, fill, new_ledger
 from tests.service.serving import Service, event, new_id, service
@@ -304,7 +306,7 @@ LARGE_IDS = [new_id(number) for number in range(60)]
 def test_stream_run_ends_after_eight_mebibytes(large: Service) -> None:
     """And says where to go on, until all of it was read."""
     first = large.get("/api/streams/x/large?limit=1000")
-    assert len(first.content) < 2 * PAGE_BYTES_MAX
+    assert len(first.content) < PAGE_BYTES_MAX + 1_000_000
     page, seqs = json_of(first), []
     while True:
         seqs += [view["stream_seq"] for view in page["events"]]
@@ -316,7 +318,18 @@ def test_stream_run_ends_after_eight_mebibytes(large: Service) -> None:
 
 def test_lineage_ends_after_eight_mebibytes(large: Service) -> None:
     answer = large.get(f"/api/events/{LARGE_IDS[-1]}/lineage?direction=causes&depth=1000&limit=1000")
-    assert (len(answer.content) < 2 * PAGE_BYTES_MAX, json_of(answer)["truncated"]) == (True, True)
+    assert (len(answer.content) < PAGE_BYTES_MAX + 1_000_000, json_of(answer)["truncated"]) == (True, True)
+
+
+def test_chunk_of_the_live_stream_ends_after_256_kib(large: Service) -> None:
+    """Thousands of subscribers may each hold one that they do not read."""
+    indexes, size, at, seen = Indexes(large.ledger.store), large.ledger.reader.size, 0, 0
+    while at < size:
+        chunk = read_chunk(indexes, EventFilter(), at, size)
+        assert len(chunk.frames) < CHUNK_BYTES_MAX + 300_000
+        assert at < chunk.following <= size
+        at, seen = chunk.following, seen + chunk.events
+    assert seen == size
 
 
 def test_stream_evidence_that_would_be_too_large_is_refused(large: Service) -> None:
