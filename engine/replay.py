@@ -478,20 +478,27 @@ def _nobodys_keys(store: Store, projections: Sequence[Projection], others: Seque
     return (key for key, _ in store.scan("views") if key not in cursors and not key.startswith((*mine, *others)))
 
 
-def check_views(
+def compare_views(
     store: Store, reader: LogReader, projections: Sequence[Projection], others: Sequence[bytes] = ()
-) -> list[str]:
-    """Every way in which the family `views` differs from what the log gives: rows, snapshots and cursors of projections, and keys that are nobody's.
+) -> tuple[list[str], list[str]]:
+    """Compare the family `views` with what the log gives: rows, snapshots and cursors of projections, and keys that are nobody's.
+    Returns the differences, and what was not compared.
 
     `others` are prefixes that somebody else checks; the cursor of the indexes is checked with them (`ledger.indexes`).
     """
-    said: list[str] = []
-    commitments = log_commitments(store, reader)
-    for projection in projections:
-        kept = read_kept(store, projection, reader, commitments)
-        replay(stretches(store, 0, kept.last), projection, (), kept=kept)
-        said += [*kept.differences, *(sentence for sentence in (kept.left_out, kept.unknown) if sentence)]
-    return said + nobodys_rows(store, projections, others)
+    kept = _kept_by(store, projections, reader, log_commitments(store, reader))
+    for each in kept:
+        replay(stretches(store, 0, each.last), each.projection, (), kept=each)
+    differences = [text for each in kept for text in each.differences]
+    return differences + nobodys_rows(store, projections, others), _left_out(store, kept)
+
+
+def check_views(
+    store: Store, reader: LogReader, projections: Sequence[Projection], others: Sequence[bytes] = ()
+) -> list[str]:
+    """Every way in which the family `views` differs from what the log gives, and what was not compared."""
+    differences, left_out = compare_views(store, reader, projections, others)
+    return differences + left_out
 
 
 # --- rebuilding ----------------------------------------------------------------------------------------------------

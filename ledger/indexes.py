@@ -39,12 +39,13 @@ import msgspec
 
 from decision_dna.ledger.followers import (
     REBUILD_KEY,
+    START,
     STRETCH_EVENTS,
     ClaimFacts,
+    Cursor,
     EntryFacts,
     Stretch,
     cursor_key,
-    fits,
     read_cursor,
     read_stretch,
     stretches,
@@ -474,10 +475,11 @@ class Indexes:
 
 
 class Extent(msgspec.Struct, frozen=True):
-    """How far the rows should go: events before `saved` have theirs. `wrong` says why the cursor does not count, `left_out` why
-    rows of another version are not compared."""
+    """How far the rows should go: events before `saved` have theirs, and those from there to `covered`, past the head that is
+    looked at, may. `wrong` says why the cursor does not count, `left_out` what is not compared."""
 
     saved: int = 0
+    covered: int = 0
     wrong: str = ""
     left_out: str = ""
 
@@ -499,16 +501,30 @@ def read_extent(store: Store, reader: LogReader) -> Extent:
         return Extent(
             left_out=f"the indexes are of version {cursor.version}, {VERSION} is known here: no query reads them"
         )
-    try:
-        if cursor is not None and cursor.seq % BLOCK_EVENTS == 0 and fits(cursor, VERSION, reader):
-            return Extent(cursor.seq)
-    except LedgerError:
-        pass  # the entry before the cursor can't be read
+    if cursor is not None and cursor.version == VERSION and _is_of_log(store, cursor):
+        saved = min(cursor.seq, reader.size - reader.size % BLOCK_EVENTS)
+        past = (
+            f"index rows from seq {saved} on are of entries past the head of size {reader.size}: they were not compared"
+        )
+        return Extent(saved, cursor.seq, left_out=past if cursor.seq > saved else "")
     blocks = reader.size // BLOCK_EVENTS
     last = max((block for key, _ in store.scan("index") if (block := _block(key)) < blocks), default=-1)
     if stored is None and last < 0:
         return Extent()
-    return Extent((last + 1) * BLOCK_EVENTS, f"the cursor of the indexes is {_hex(stored)}: no cursor of this log")
+    wrong = f"the cursor of the indexes is {_hex(stored)}: no cursor of this log"
+    return Extent((last + 1) * BLOCK_EVENTS, wrong=wrong)
+
+
+def _is_of_log(store: Store, cursor: Cursor) -> bool:
+    """Whether the entry before a cursor is in the store, be it past the head that a reader sees: a follower may be ahead of it."""
+    if cursor.seq % BLOCK_EVENTS:
+        return False
+    try:
+        return cursor.hash == (
+            entry_hash(read_stretch(store, cursor.seq - 1, cursor.seq).raws[0]) if cursor.seq else START
+        )
+    except LedgerError:
+        return False
 
 
 def rebuild(store: Store, blocks: Iterable[int]) -> Iterator[tuple[int, list[Row]]]:
@@ -563,8 +579,10 @@ def compare(store: Store, reader: LogReader, extent: Extent, given: Mapping[int,
     left_out = [extent.left_out] if extent.left_out else []
     if len(wrong) > len(named):
         differences.append(f"the index rows of {len(wrong) - len(named)} more blocks are not what the log gives")
-    if strays and not extent.left_out:
-        since = max(read_extent(store, reader).saved, extent.saved)  # a follower in this process may have gone on
+    if strays and (extent.covered or not extent.left_out):
+        since = max(
+            read_extent(store, reader).covered, extent.covered, extent.saved
+        )  # a follower here may have gone on
         differences += [
             f"index row {key.hex()} is extra" for key in strays if len(key) < 4 or _block(key) * BLOCK_EVENTS >= since
         ]
@@ -573,19 +591,22 @@ def compare(store: Store, reader: LogReader, extent: Extent, given: Mapping[int,
     return Comparison(differences, left_out, extent.saved)
 
 
-def check_indexes(
+def compare_indexes(
     store: Store, reader: LogReader, progress: Callable[[int, int], None] = lambda _done, _size: None
-) -> list[str]:
-    """Every way in which the saved rows differ from what the log gives: the cursor; missing, altered and extra rows.
-
-    An empty list: the indexes are what the log says, up to their cursor. The log itself is not verified.
-    """
+) -> Comparison:
+    """Compare the saved rows with what the log gives: the cursor; missing, altered and extra rows. The log is not verified."""
     extent = read_extent(store, reader)
     given: dict[int, bytes] = {}
     for start in range(0, extent.saved, CHECKED_EVENTS):
         given |= digests_of(store, start, min(start + CHECKED_EVENTS, extent.saved))
         progress(min(start + CHECKED_EVENTS, extent.saved), extent.saved)
-    compared = compare(store, reader, extent, given)
+    return compare(store, reader, extent, given)
+
+
+def check_indexes(store: Store, reader: LogReader) -> list[str]:
+    """Every way in which the saved rows differ from what the log gives, and what was not compared. An empty list: the indexes are
+    what the log says, up to their cursor."""
+    compared = compare_indexes(store, reader)
     return compared.differences + compared.left_out
 
 

@@ -13,7 +13,9 @@ from decision_dna.ledger.folder import verify_folder
 from decision_dna.ledger.followers import START, Cursor, Followers, cursor_key
 from decision_dna.ledger.indexes import BLOCK_EVENTS, VERSION, Indexes, IndexFollower
 from decision_dna.ledger.ledger import Ledger
+from decision_dna.ledger.lock import Locked
 from decision_dna.ledger.memory import MemoryStore
+from decision_dna.ledger.notes import note_of
 from decision_dna.ledger.opening import open_ledger
 from decision_dna.ledger.queries import EventFilter, query
 from decision_dna.ledger.rocks import RocksStore
@@ -144,6 +146,17 @@ def test_verify_names_the_log_and_leaves_out_the_index_of_damaged_entries(log: t
     report = verified(ledger, store)
     assert not report.holds
     assert [sentence for sentence in report.unverified if "2 blocks" in sentence]
+
+
+def test_verify_at_an_earlier_head_leaves_out_the_rows_past_it(log: tuple[Ledger, MemoryStore]) -> None:
+    """A follower may be ahead of the head that a verifier beside it read: that is no failure, and is said."""
+    ledger, honest = log
+    note = ledger.reader.note_of(5001)
+    source = StoreSource(honest, Locked(ledger.origin, 5001, note_of(note).root, note.decode()))
+    report = verify(source, ledger.vkey)
+    assert report.findings == []
+    assert [sentence for sentence in report.unverified if f"from seq {BLOCK_EVENTS} on" in sentence]
+    assert f"indexes to seq {BLOCK_EVENTS}" in report.steps[Step.TREE - 1].text
 
 
 def test_verify_from_a_place_says_that_indexes_were_not_compared(log: tuple[Ledger, MemoryStore]) -> None:
