@@ -150,9 +150,8 @@ class RemoteLog:
 
     def consistency(self, size1: int, size2: int) -> list[bytes]:
         """Return the hashes of a consistency proof, for `merkle.check_consistency`. Raises NotFound, Unavailable."""
-        asked = urlencode({"from": size1, "to": size2})
-        data = self._public(f"/api/consistency?{asked}", NOTE_BYTES_MAX)
-        return [base64_bytes(value, "proof hash") for value in self._decoded(ConsistencyView, data).proof]
+        view = self._ask(ConsistencyView, "/api/consistency", {"from": str(size1), "to": str(size2)})
+        return [base64_bytes(value, "proof hash") for value in view.proof]
 
     def _tile(self, path: TilePath) -> tuple[bytes, int]:
         """Return a tile and its width: a partial one that is gone was completed meanwhile, and begins the full one."""
@@ -185,7 +184,7 @@ class RemoteLog:
 
     def proof(self, name: str) -> str:
         """Return the tlog-proof of an event, in the newest head. Raises NotFound, Unavailable."""
-        return self._public(f"/api/events/{quote(name, safe='')}/proof", NOTE_BYTES_MAX).decode(errors="replace")
+        return self._private(f"/api/events/{quote(name, safe='')}/proof", NOTE_BYTES_MAX).decode(errors="replace")
 
     def evidence(self, name: str) -> bytes:
         """Return the evidence file of an event, for `evidence.check_evidence`. Raises NotFound, Unavailable."""

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from decision_dna.ledger.exchange import parse_address
-from decision_dna.ledger.notes import NOTE_BYTES_MAX
 from decision_dna.ledger.remote import DEADLINE_SECONDS, RemoteLog
 from decision_dna.schemas.errors import Malformed, Refused
 from decision_dna.schemas.evidence import EVIDENCE_BYTES_MAX
@@ -49,6 +48,13 @@ def read_client_settings(environment: Mapping[str, str]) -> ClientSettings:
     return ClientSettings(seconds, environment.get(KEY, ""), parse_address(origin).origin if origin else "")
 
 
+def described_client(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the client's settings as text, the key hidden."""
+    settings = read_client_settings(environment)
+    key_for = settings.key_origin or "(no service)"
+    return {"client_deadline_seconds": f"{settings.deadline_seconds:g}", "client_key_for": key_for}
+
+
 class Service(RemoteLog):
     """A service that may be asked as a person asks."""
 
@@ -82,7 +88,7 @@ class Service(RemoteLog):
 
     def health(self) -> HealthView:
         """Return how each of its parts is. Raises Unavailable."""
-        return self._decoded(HealthView, self._public("/api/health", NOTE_BYTES_MAX))
+        return self._ask(HealthView, "/api/health")
 
     def system(self) -> dict[str, Any]:
         """Return how process and disk are, if its metrics may be read. Raises Unavailable."""

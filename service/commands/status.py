@@ -22,7 +22,7 @@ from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.schemas.texts import time_text
 from decision_dna.service.commands.answers import write_source
 from decision_dna.service.commands.places import ReadOnly, View, check_place, fixed_view, is_address
-from decision_dna.service.commands.remote import Service
+from decision_dna.service.commands.remote import Service, described_client
 from decision_dna.service.commands.terminal import Json, Place, write_facts, write_json
 from decision_dna.service.settings import described, read_settings
 
@@ -130,9 +130,12 @@ def config(
 ) -> None:
     """Print the settings in force, secrets hidden.
 
-    What counts is the environment (DNA_…) over dna.toml over defaults; a command's own flags count over all of them.
+    What counts is the environment (DNA_…) over dna.toml over defaults; a command's own flags count over all of them. What
+    commands use that take an address is of the environment alone: DNA_DEADLINE_SECONDS, and DNA_API_ORIGIN, the one service
+    that MASTER_API_KEY is sent to.
     """
     settings = described(read_settings(environment=os.environ, toml=toml or Path("dna.toml")))
+    settings |= described_client(os.environ)
     if json:
         write_json(settings)
     else:

@@ -213,7 +213,7 @@ def test_a_problem_is_stated_by_the_service(served) -> None:
 
 def asked_with_key(address: str, key: str = "k") -> list[tuple[str, str, dict[str, str]]]:
     """What is sent by a call of each kind."""
-    transport = Flaky(Answer(500, b""))
+    transport = Flaky(Answer(404, b""))
     with RemoteLog(address, key=key, transport=transport, pause=lambda _: None) as log:
         for call in (
             log.checkpoint,
@@ -231,9 +231,17 @@ def asked_with_key(address: str, key: str = "k") -> list[tuple[str, str, dict[st
 
 
 def test_a_key_is_not_sent_for_the_public_log() -> None:
-    """Checkpoint, tiles and proofs are everyone's: the credential goes along to submit and to read what is private."""
+    """Checkpoint and tiles are everyone's: the credential goes along to submit and to read what is private."""
+    plain = [target for _, target, headers in asked_with_key("https://log") if "x-api-key" not in headers]
     keyed = [target for _, target, headers in asked_with_key("https://log") if "x-api-key" in headers]
-    assert keyed == ["/api/events/1", "/api/events/1/evidence", "/api/events"]
+    assert plain == ["/checkpoint", "/tile/0/000.p/1", "/tile/0/000", "/tile/entries/000.p/1", "/tile/entries/000"]
+    assert [target.partition("?")[0] for target in keyed] == [
+        "/api/consistency",
+        "/api/events/1/proof",
+        "/api/events/1",
+        "/api/events/1/evidence",
+        "/api/events",
+    ]
 
 
 @pytest.mark.parametrize("address", ["http://log", "http://10.0.0.1:8420", "http://127.0.0.1.example.org"])
