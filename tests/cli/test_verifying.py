@@ -7,9 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from decision_dna.engine.projections import DETECTIONS, ProjectionFollower
 from decision_dna.ledger import audit
 from decision_dna.ledger.cheat import LIES
 from decision_dna.ledger.exchange import Answer, Connection, Deadline, parse_address
+from decision_dna.ledger.followers import Follower, Followers
+from decision_dna.ledger.indexes import IndexFollower
 from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.opening import create, open_ledger
 from decision_dna.ledger.plan import Draft
@@ -79,7 +82,9 @@ def test_another_key_does_not_hold(honest: Path, tmp_path: Path) -> None:
     assert (said.code, failed_steps(said)) == (1, [7])
 
 
-@pytest.mark.parametrize("lie", sorted({*lies()} - {*BY_OTHER_HEAD}))
+@pytest.mark.parametrize(
+    "lie", sorted({*lies()} - {*BY_OTHER_HEAD, "unindex"})
+)  # an index needs 4,096 entries: test_cheat
 def test_every_lie_is_made_and_named(lie: str, honest: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     made = done("cheat", lie, honest, copy, "--json").json
@@ -204,6 +209,8 @@ def test_on_both_cores_the_same_is_found_in_a_folder_and_over_http(tmp_path: Pat
         for first in range(0, events, BATCH_EVENTS_MAX):
             ledger.append(drafts[: events - first])
         ledger.heartbeat()
+        followers: list[Follower] = [IndexFollower(), ProjectionFollower(DETECTIONS)]
+        Followers(ledger.store, ledger.reader, followers).catch_up()  # so that no report meets rows on their way
     with open_ledger(path) as ledger, serving(ledger, Settings(port=0)) as address:
         for begin in (0, SEGMENT_EVENTS // 2):
             options = ("--key", str(ledger.vkey), "--json", "--from-seq", str(begin))
