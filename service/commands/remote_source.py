@@ -19,12 +19,17 @@ from decision_dna.ledger.sources import Derived, Rows
 from decision_dna.ledger.streams import StreamHead
 from decision_dna.ledger.verification import SEGMENT_HEIGHT, AuthorityEntry, Finding, Joint, Segment, Step
 from decision_dna.schemas.errors import BadInput, Malformed, ProofRejected, Refused, Unavailable
+from decision_dna.schemas.ledgering import AUTHORITY_TYPES
 from decision_dna.service.commands.remote import Service
+from decision_dna.service.steps import NOTE_TYPES
 
 _WRONG = (Malformed, ProofRejected)
 """What a service can show that is wrong, besides showing nothing."""
 _SEGMENT_LEVELS = SEGMENT_HEIGHT // merkle.TILE_HEIGHT
 """The highest level of tiles that one segment's entries give hashes of."""
+_RETAINED = tuple(name.encode() for name in AUTHORITY_TYPES | NOTE_TYPES)
+RETAINED_BYTES_MAX = 64 * 1024 * 1024
+"""Of entries that a verification keeps until its end: those that change keys or policy, anchors, states."""
 HOPELESS_FINDINGS = 1000
 OWN_PAGE_EVENTS_MIN = 100
 """In every page of the ledger's own entries but the last: they are small, so that a short one only costs time."""
@@ -42,6 +47,7 @@ class RemoteSource:
         head = note_of(self.note)
         self.origin, self.size = head.origin, head.size
         self._last: tuple[int, list[bytes]] = -1, []
+        self._retained = 0
         self._tiles: dict[tuple[int, int], list[bytes]] = {}
 
     def check_head(self, vkey: Vkey | None) -> None:
@@ -78,9 +84,19 @@ class RemoteSource:
         if self._last[0] != index:
             width = min(merkle.TILE_WIDTH, self.size - index * merkle.TILE_WIDTH)
             self._last = index, self._log.entries(index, width)
+            self._check_retained()
             given = dict(enumerate(map(merkle.leaf_hash, self._last[1])))
             findings += self._compare(0, index, given)[:1]
         return self._last[1]
+
+    def _check_retained(self) -> None:
+        """Raise Unavailable where the log has more to keep in memory than this process has room for."""
+        kept = (len(raw) for raw in self._last[1] if any(name in raw for name in _RETAINED))
+        self._retained += sum(kept)
+        if self._retained > RETAINED_BYTES_MAX:
+            raise Unavailable(
+                f"more than {RETAINED_BYTES_MAX} bytes of keys, policies, anchors and states: verify a copy or an export of the log"
+            )
 
     def nodes(self, nodes: list[merkle.Node]) -> list[bytes]:
         """From tiles of hashes. Raises ProofRejected, NotFound, Unavailable."""

@@ -409,15 +409,15 @@ def test_what_a_service_refuses_is_its_word(scene: Scene, tmp_path: Path) -> Non
 # --- in a process of its own, measured ---------------------------------------------------------------------------------
 
 
-def check_measured(arguments: list[str], deadline_seconds: float = 1.0) -> None:
-    """Exit code 3 in bounded memory. A command that hangs is ended, and fails the test."""
+def check_measured(arguments: list[str], deadline_seconds: float = 1.0, code: int = 3) -> None:
+    """An exit code in bounded memory, and nothing printed. A command that hangs is ended, and fails the test."""
     environment = {**os.environ, "DNA_DEADLINE_SECONDS": str(deadline_seconds)}
     command = [sys.executable, "-c", MEASURED, *arguments]
     ran = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, timeout=HANGS_SECONDS, input=""
     )
     *said, used = ran.stderr.splitlines()
-    assert (ran.returncode, ran.stdout) == (3, ""), ran
+    assert (ran.returncode, ran.stdout) == (code, ""), ran
     assert len(said) == 1, ran.stderr
     assert int(used) * 1024 < MEMORY_BYTES_MAX, f"{used} KB"
 

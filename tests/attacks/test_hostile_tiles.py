@@ -22,6 +22,7 @@ from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Settings
 from tests.attacks.faults import changed, elsewhere
 from tests.attacks.proxy import Asked, Fault, Proxy, answered, honest, proxied
+from tests.attacks.test_hostile_proxy import check_measured
 from tests.cli.calling import ORIGIN, dna, done, new_ledger, vkey_of, write_lines
 
 
@@ -192,9 +193,13 @@ def test_pages_that_never_end_are_not_followed(what: str, large: Log) -> None:
 class Repeated:
     """A transport: a log of one and the same entry again and again, of any size, all of whose tiles agree."""
 
-    def __init__(self, size: int, bend: Callable[[int, int, bytes], bytes] = lambda level, index, data: data) -> None:
-        self.size, self.bend, self.asked = size, bend, 0
-        self.entry = b"\x01"
+    def __init__(
+        self,
+        size: int,
+        bend: Callable[[int, int, bytes], bytes] = lambda level, index, data: data,
+        entry: bytes = b"\x01",
+    ) -> None:
+        self.size, self.bend, self.entry, self.asked = size, bend, entry, 0
         self.full = [merkle.leaf_hash(self.entry)]
         for _ in range(64):
             self.full.append(merkle.node_hash(self.full[-1], self.full[-1]))
@@ -227,6 +232,28 @@ def test_a_log_without_end_is_left_when_nothing_in_it_holds(size: int) -> None:
         with pytest.raises(ProofRejected, match=f"was not read past seq {SEGMENT_EVENTS}"):
             audit.verify(source, None)
     assert transport.asked < 1000
+
+
+def test_a_log_of_nothing_but_keys_is_not_held_in_memory() -> None:
+    """What a verification keeps until its end is bounded: 65,536 of the largest entries would be 4 GB."""
+    transport = Repeated(2**40, entry=b"ledger.key" * 6553)
+    with RemoteLog("http://log", transport=transport) as log:
+        source = RemoteSource(log)
+        with pytest.raises(Unavailable, match="verify a copy"):
+            audit.verify(source, None)
+    assert transport.asked < 20
+
+
+@pytest.mark.torture
+def test_the_largest_entries_take_bounded_memory(large: Log) -> None:
+    """A log of the largest entries is walked a piece at a time: in a process of its own, below 300 MB."""
+    transport = Repeated(2**40, entry=b"\x01" * 65_535)
+
+    def fault(proxy: Proxy, asked: Asked) -> Iterator[bytes]:
+        yield answered(transport.exchange(asked.method, asked.target, Deadline(60)).body)
+
+    with proxied(large.address, fault) as proxy:
+        check_measured(["verify", proxy.address, "--processes", "1"], deadline_seconds=60, code=1)
 
 
 def test_tiles_above_those_of_a_segment_are_compared_with_the_ones_below() -> None:
