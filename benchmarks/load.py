@@ -16,22 +16,27 @@ from decision_dna.ledger.opening import create, open_ledger
 from decision_dna.ledger.plan import AuthorDraft, Draft
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.schemas import codec
-from decision_dna.schemas import market as _market  # noqa: F401  # declares the payload type
 from decision_dna.schemas.claims import VERSION, ZEROS, Claim
 from decision_dna.schemas.errors import LedgerError
-from decision_dna.schemas.ledgering import KEY, KeyChange, Policy, SourceRule
-from decision_dna.schemas.payloads import payload_from_json
+from decision_dna.schemas.ledgering import KEY, Policy, SourceRule
+from decision_dna.schemas.market import BlockObserved
+from decision_dna.schemas.payloads import payload_from_json, payload_type
 
-TYPE = "observation.block"
+TYPE = "x.block"
 BATCH = 1024
 ORIGIN = "bench.example/log"
 POLICY = Policy(
     anchor_events_max=10**9,
     anchor_seconds_max=10**6,
     default_attestation="notary",
+    heartbeat_events_max=65_536,
     heartbeat_seconds_max=10**6,
-    sources=(SourceRule("author", (), "bot"), SourceRule("none", (), "raw")),
+    jump_seconds_max=10**8,
+    pause_seconds_max=10**7,
+    sources=(SourceRule("author", (), "", "bot"), SourceRule("none", (), "", "raw")),
+    sources_per_principal_max=1000,
 )
+payload_type(TYPE, schema=1)(BlockObserved)  # a typed payload that anyone may append, unsigned too
 AUTHOR = SigningKey(b"benchmark author key, not secret")
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -116,14 +121,6 @@ def new_ledger(path: Path) -> Ledger:
     """An empty ledger under POLICY, with the author's key registered."""
     create(path, ORIGIN, policy=POLICY)
     ledger = open_ledger(path)
-    change = KeyChange(
-        action="register",
-        key=AUTHOR.public,
-        overlap=0,
-        purpose="author",
-        replaces=b"",
-        sources=("bot",),
-        suspect_from=None,
-    )
+    change = ledger.key_change("register", "author", AUTHOR.public, sources=("bot",))
     ledger.append_signed(ledger.sign_own(ledger.keys.of_purpose("root")[0], KEY, change))
     return ledger

@@ -191,7 +191,7 @@ def commit_state(ledger: Ledger, follower: ProjectionFollower) -> Placed:
     """
     committed, rows = follower.commitment()
     draft = Draft(type=STATE, schema=1, source=SOURCE, payload=codec.encode(committed))
-    placed = ledger.append([draft], SOURCE).outcomes[0]
+    placed = ledger.append_system([draft]).outcomes[0]
     if isinstance(placed, LedgerError):
         raise placed
     _save_snapshot(ledger.store, follower.projection, committed.as_of, rows)

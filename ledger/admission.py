@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from decision_dna.ledger import hashing
-from decision_dna.ledger.authority import AuthorCounter, Authority, counter_after, signature_job
+from decision_dna.ledger.authority import AuthorCounter, Authority, check_speaker, counter_after, signature_job
 from decision_dna.ledger.plan import SALT_BYTES, Prepared, entry_bytes_at_most, same_content
 from decision_dna.ledger.signatures import is_signed
 from decision_dna.schemas import claims
@@ -67,7 +67,7 @@ class Admission:
         self._ids: Counter[bytes] = Counter()
         self._added: dict[str, int] = {}
         self._looked_at = 0
-        self._allowed: set[tuple[str, str, bytes]] = set()
+        self._allowed: set[tuple[str, str, str, str, bytes]] = set()
         self._notary_id = hashing.key_id(authority.notary)
 
     def admit(self, rows: Sequence[Prepared | LedgerError], *, atomic: bool) -> Sequence[Verdict]:
@@ -109,7 +109,7 @@ class Admission:
             or row.causes
             or row.expected_stream_seq is not None
             or row.occurred_at > self._latest
-            or (row.stream, row.attestation, row.key_id) not in self._allowed
+            or (row.type, row.stream, row.attestation, row.principal, row.key_id) not in self._allowed
         ):
             try:
                 if not row.fresh and (same := self._earlier(row)) is not None:
@@ -157,16 +157,17 @@ class Admission:
             self._count(row)
 
     def _check_rank(self, row: Prepared) -> None:
-        """Once for each stream and attestation: the answer is kept in `_allowed`."""
-        family, _, source = row.stream.partition("/")
+        """Judge who speaks, once for each type, stream and speaker: the answer is kept in `_allowed`."""
+        source = row.stream.partition("/")[2]
         if source == "ledger":
             raise Refused("the ledger's own entries are not submitted")
-        required = self._authority.required(family, source)
+        check_speaker(self._authority, row.type, source, row)
+        required = self._authority.required(row.type, source)
         if RANK[row.attestation] < RANK[required]:
             raise Refused(f"attestation {row.attestation!r} is weaker than {required!r}, which {row.stream} needs")
         if row.attestation == "notary" and row.key_id != self._notary_id:
             raise Refused("notarised by a key that is no longer the notary's")
-        self._allowed.add((row.stream, row.attestation, row.key_id))
+        self._allowed.add((row.type, row.stream, row.attestation, row.principal, row.key_id))
 
     def _check_author(self, row: Prepared) -> None:
         claim = claims.decode_claim(row.claim)

@@ -194,12 +194,14 @@ def verify(
             joint.add(segment)
             if progress is not None:
                 progress(joint.size, source.size)
-        if joint.authority == hint:
+        wanted = {size for size in joint.sizes_wanted() if size > first}
+        if joint.authority == hint and not wanted:
             break
-        hint = joint.authority
+        hint, sizes = joint.authority, sorted({*sizes, *wanted})
     else:
         early.append(Finding(Step.ATTESTATIONS, None, f"keys did not settle after {WALKS_MAX} walks"))
     joint.folded()
+    joint.judge_named({} if entrance is None else entrance.roots_before(source, joint.sizes_wanted()))
     joint.judge_payloads(source.erased_past_lock())
     joint.check_erasure_targets(dict(_targets(source, joint.erasure_targets())))
     for finding in [*early, *source.judge(joint)]:

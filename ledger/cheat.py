@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from decision_dna.ledger import hashing, layout, merkle
-from decision_dna.ledger.authority import AuthorCounter, counter_from
+from decision_dna.ledger.authority import AuthorCounter, counter_from, decode_ledger_payload
 from decision_dna.ledger.folder import read_folder
 from decision_dna.ledger.followers import Followers
 from decision_dna.ledger.ids import new_ids
@@ -21,14 +21,28 @@ from decision_dna.ledger.keyring import Keyring, read_keyring
 from decision_dna.ledger.lock import Lock, Locked
 from decision_dna.ledger.notes import Checkpoint, note_of, sign_checkpoint
 from decision_dna.ledger.opening import lock_file
+from decision_dna.ledger.own_claims import sign_ledger_claim
+from decision_dna.ledger.pace import Beat, Limits, overdue
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.rocks import RocksStore
+from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.store import Store
 from decision_dna.ledger.streams import StreamHead, list_leaves, list_root
+from decision_dna.ledger.verification import AuthorityEntry, fold_schedule
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import ZEROS, Claim, Entry, decode_claim, decode_entry
 from decision_dna.schemas.errors import Conflict, NotFound
-from decision_dna.schemas.ledgering import GENESIS, HEARTBEAT, KEY, NO_BEACON, POLICY, Heartbeat
+from decision_dna.schemas.ledgering import (
+    AUTHORITY_TYPES,
+    GENESIS,
+    HEARTBEAT,
+    KEY,
+    NO_BEACON,
+    Heartbeat,
+    KeyChange,
+    NamedCheckpoint,
+    Policy,
+)
 
 Payload = bytes | tuple[bytes] | None
 
@@ -72,28 +86,37 @@ class Copy:
         row.entry = msgspec.structs.replace(row.entry, claim=codec.encode(row.claim))
 
     def attest(self, at: int) -> None:
-        """Have the notary sign an entry's claim as it is now."""
+        """Have the notary sign an entry's claim as it is now, by the key that it names."""
         entry = self.rows[at].entry
-        notary = self.keys.of_purpose("notary")[0]
+        notaries = {key.key_id: key for key in self.keys.of_purpose("notary")}
+        notary = notaries.get(entry.key_id) or next(iter(notaries.values()))
         signature = notary.sign(hashing.notary_message(entry.claim, entry.principal))
         self.rows[at].entry = msgspec.structs.replace(entry, signature=signature)
 
     def relink(self, start: int, *, heartbeats: bool = True) -> None:
         """Number and link everything from `start` on anew; with `heartbeats`, make their lists true again and sign them."""
-        prev, streams = ZEROS, dict[str, StreamHead]()
+        prev, streams, frontier = ZEROS, dict[str, StreamHead](), merkle.Frontier()
         for seq, row in enumerate(self.rows):
             head = streams.get(row.entry.stream, (0, ZEROS))
             if seq >= start:
                 place = {"seq": seq, "prev": prev, "stream_seq": head[0], "stream_prev": head[1]}
                 row.entry = msgspec.structs.replace(row.entry, **place)
                 if heartbeats and row.claim.type == HEARTBEAT:
-                    self._beat(seq, streams)
+                    self._beat(seq, streams, frontier.root())
+            frontier = merkle.extend(frontier, [merkle.leaf_hash(row.bytes_of())])
             prev = hashing.entry_hash(row.bytes_of())
             streams[row.entry.stream] = (head[0] + 1, prev)
 
-    def _beat(self, at: int, streams: dict[str, StreamHead]) -> None:
+    def _beat(self, at: int, streams: dict[str, StreamHead], root: bytes) -> None:
         leaves = list_leaves(streams)
-        payload = Heartbeat(beacon=NO_BEACON, streams_count=len(leaves), streams_root=list_root(leaves))
+        payload = Heartbeat(
+            beacon=NO_BEACON,
+            last=self.rows[at].entry.prev,
+            root=root,
+            size=at,
+            streams_count=len(leaves),
+            streams_root=list_root(leaves),
+        )
         self.reopen(at, codec.encode(payload))
         self.attest(at)
 
@@ -108,9 +131,26 @@ class Copy:
         leaves = [merkle.leaf_hash(row.bytes_of()) for row in self.rows]
         self.heads = [(size, self.head_note(size, merkle.tree_root(leaves[:size]))) for size in sizes]
 
+    def policy(self) -> Policy:
+        """The newest policy of the log as it is."""
+        changes = [
+            AuthorityEntry(at, row.bytes_of()) for at, row in enumerate(self.rows) if row.claim.type in AUTHORITY_TYPES
+        ]
+        return fold_schedule(changes)[-1][1].policy
+
     def head_note(self, size: int, root: bytes) -> bytes:
-        """A head, signed by the log key."""
-        return sign_checkpoint(Checkpoint(self.origin, size, root), self.keys.of_purpose("log")[:1])
+        """A head, signed by the log keys that this log says must, as far as they are here."""
+        schedule = fold_schedule(
+            [
+                AuthorityEntry(at, row.bytes_of())
+                for at, row in enumerate(self.rows)
+                if row.claim.type in AUTHORITY_TYPES and row.raw is None
+            ]
+        )
+        wanted = schedule[-1][1].log_keys_at(size) if schedule else []
+        here = {key.public: key for key in self.keys.of_purpose("log")}
+        keys = [here[key] for key in wanted if key in here] or list(here.values())[:1]
+        return sign_checkpoint(Checkpoint(self.origin, size, root), keys)
 
     def first(self, wanted: Callable[[Row], bool]) -> int:
         """The first entry past genesis that is such. Raises NotFound where the log has none to lie about."""
@@ -156,7 +196,7 @@ class Copy:
                 authors[row.entry.key_id] = counter_from(row.claim.author_seq, hashing.claim_hash(row.entry.claim))
         last = self.rows[-1].entry.recorded_at
         tip = layout.TipRecord(self.origin, len(raws), frontier.root(), hashing.entry_hash(raws[-1]), last)
-        changes = [at for at, row in enumerate(self.rows) if row.claim.type in (GENESIS, KEY, POLICY)]
+        changes = [at for at, row in enumerate(self.rows) if row.claim.type in AUTHORITY_TYPES]
         made = merkle.made_for_tiles(merkle.Frontier(), rows)
         runs = [run for start, end in self._commits() for run in layout.run_bounds(start, end - start)]
         ids = {
@@ -241,13 +281,13 @@ def swap(copy: Copy) -> None:
 
 
 def insert(copy: Copy) -> None:
-    """Someone with the disk and the log key puts an entry of his own in between, linked and under new heads; he has no notary key."""
+    """A thief of the log key puts an entry of his own in between, linked and under new heads; he has no notary key."""
     at = copy.first(_notarised)
     row = copy.rows[at]
     claim = msgspec.structs.replace(row.claim, id=new_ids(1, row.entry.recorded_at)[0])
     forged = Row(msgspec.structs.replace(row.entry, claim=codec.encode(claim)), claim, row.payload)
     copy.rows.insert(at, forged)
-    copy.relink(at)
+    copy.relink(at, heartbeats=False)
     copy.sign_heads()
 
 
@@ -262,7 +302,7 @@ def rewrite(copy: Copy) -> None:
     """A thief of the log key changes what a claim says, relinks and signs new heads; he has no notary key."""
     at = copy.first(_notarised)
     copy.change_claim(at, subject="another")
-    copy.relink(at)
+    copy.relink(at, heartbeats=False)
     copy.sign_heads()
 
 
@@ -272,7 +312,7 @@ def weaken(copy: Copy) -> None:
     copy.rows[at].entry = msgspec.structs.replace(
         copy.rows[at].entry, attestation="none", principal="", key_id=b"", signature=b""
     )
-    copy.relink(at)
+    copy.relink(at, heartbeats=False)
     copy.sign_heads()
 
 
@@ -309,6 +349,124 @@ def reroll(copy: Copy) -> None:
     """The operator with every key writes the log anew without an event, heartbeats, heads and all: only an earlier head shows it."""
     at = copy.last(_notarised)
     del copy.rows[at]
+    copy.relink(at)
+    copy.sign_heads()
+
+
+def skip(copy: Copy) -> None:
+    """A thief of the log key drops an event, relinks and signs new heads; the notary's heartbeats stay as they were."""
+    at = copy.first(_notarised)
+    del copy.rows[at]
+    copy.relink(at, heartbeats=False)
+    copy.sign_heads()
+
+
+def hush(copy: Copy) -> None:
+    """A thief of the log key drops an event, and every heartbeat after it, relinks and signs new heads."""
+    at = copy.first(_notarised)
+    del copy.rows[at]
+    copy.rows[at:] = [row for row in copy.rows[at:] if row.claim.type != HEARTBEAT]
+    beat = next(row.entry for row in reversed(copy.rows[:at]) if row.claim.type in (HEARTBEAT, GENESIS))
+    last, limits = copy.rows[-1].entry, Limits.of(copy.policy())
+    if overdue(limits, Beat(beat.seq, beat.recorded_at), len(copy.rows) - 1, last.recorded_at) is None:
+        raise NotFound("this ledger is too young for this lie: without its heartbeats it still keeps policy's maxima")
+    copy.relink(at, heartbeats=False)
+    copy.sign_heads()
+
+
+def reorder(copy: Copy) -> None:
+    """A thief of the log key changes the order of two events, relinks and signs new heads."""
+    at = copy.first(_notarised)
+    copy.rows[at], copy.rows[at + 1] = copy.rows[at + 1], copy.rows[at]
+    copy.relink(at, heartbeats=False)
+    copy.sign_heads()
+
+
+def retime(copy: Copy) -> None:
+    """A thief of the log key records an event a moment later than it was, relinks and signs new heads."""
+    at = copy.first(_notarised)
+    later = copy.rows[at].entry.recorded_at + 1
+    for row in copy.rows[at:]:
+        row.entry = msgspec.structs.replace(row.entry, recorded_at=max(later, row.entry.recorded_at))
+    copy.relink(at, heartbeats=False)
+    copy.sign_heads()
+
+
+def unrevoke(copy: Copy) -> None:
+    """A thief of the log key drops a change of keys that root signed, relinks and signs new heads."""
+    at = copy.first(lambda row: row.claim.type == KEY)
+    del copy.rows[at]
+    copy.relink(at, heartbeats=False)
+    copy.sign_heads()
+
+
+def usurp(copy: Copy) -> None:
+    """A thief of the log key signs a change of keys that puts a key of his own in its place."""
+    log, new = copy.keys.of_purpose("log")[0], SigningKey(bytes(32))
+    frontier = merkle.extend(merkle.Frontier(), [merkle.leaf_hash(row.bytes_of()) for row in copy.rows])
+    last = copy.rows[-1].entry
+    change = KeyChange(
+        action="rotate",
+        checkpoint=NamedCheckpoint(root=frontier.root(), size=len(copy.rows)),
+        key=new.public,
+        not_after=last.recorded_at,
+        operator="",
+        overlap=0,
+        purpose="log",
+        replaces=log.key_id,
+        roles=(),
+        sources=(),
+        suspect_from=None,
+    )
+    event_id = new_ids(1, last.recorded_at)[0]
+    draft = sign_ledger_claim(copy.origin, log, KEY, change, event_id, last.recorded_at, None)
+    entry = msgspec.structs.replace(
+        last,
+        stream="ledger/ledger",
+        claim=draft.claim,
+        attestation="author",
+        principal="",
+        key_id=draft.key_id,
+        signature=draft.signature,
+        open=draft.payload,
+    )
+    copy.rows.append(Row(entry, decode_claim(draft.claim), None))
+    copy.keys.add("log", new)
+    copy.relink(len(copy.rows) - 1, heartbeats=False)
+    copy.sign_heads()
+
+
+def rewind(copy: Copy) -> None:
+    """A thief of the log key drops everything after a heartbeat and signs a head there: only an earlier head, an anchor or the clock shows it."""
+    newest = copy.rows[-1]
+    at = copy.last(lambda row: row.claim.type == HEARTBEAT and row is not newest)
+    del copy.rows[at + 1 :]
+    copy.sign_heads()
+
+
+def forge(copy: Copy) -> None:
+    """A thief of the notary key adds an event that nobody submitted, linked; he has no log key to sign a head with."""
+    at = copy.last(_notarised)
+    row = copy.rows[at]
+    claim = msgspec.structs.replace(row.claim, id=new_ids(1, row.entry.recorded_at)[0])
+    last = copy.rows[-1].entry
+    entry = msgspec.structs.replace(row.entry, claim=codec.encode(claim), recorded_at=last.recorded_at)
+    copy.rows.append(Row(entry, claim, row.payload))
+    copy.attest(len(copy.rows) - 1)
+    copy.relink(len(copy.rows) - 1, heartbeats=False)
+    size = copy.heads[-1][0]
+    root = merkle.tree_root([merkle.leaf_hash(each.bytes_of()) for each in copy.rows])
+    forged = sign_checkpoint(Checkpoint(copy.origin, size + 1, root), [copy.keys.of_purpose("notary")[0]])
+    copy.heads += [(size + 1, forged)]
+
+
+def impersonate(copy: Copy) -> None:
+    """The operator lets a caller speak for the engine: another principal notarised a type of the system's."""
+    at = copy.last(_notarised)
+    copy.change_claim(at, type="detection.sandwich")
+    row = copy.rows[at]
+    row.entry = msgspec.structs.replace(row.entry, stream=f"detection/{row.claim.source}")
+    copy.attest(at)
     copy.relink(at)
     copy.sign_heads()
 
@@ -353,8 +511,8 @@ def transplant(copy: Copy) -> None:
 def heartbeat(copy: Copy) -> None:
     """The operator lets a heartbeat commit to a list without one of the streams."""
     at = copy.first(lambda row: row.claim.type == HEARTBEAT)
-    payload = Heartbeat(beacon=NO_BEACON, streams_count=1, streams_root=bytes(32))
-    copy.reopen(at, codec.encode(payload))
+    said = decode_ledger_payload(copy.rows[at].claim, copy.rows[at].entry.open)
+    copy.reopen(at, codec.encode(msgspec.structs.replace(said, streams_count=1, streams_root=bytes(32))))
     copy.attest(at)
     copy.relink(at, heartbeats=False)
     copy.sign_heads()
@@ -400,6 +558,15 @@ LIES: dict[str, tuple[Callable[[Copy], None], tuple[int, ...]]] = {
     "weaken": (weaken, (4,)),
     "backdate": (backdate, (1,)),
     "twice": (twice, (1,)),
+    "skip": (skip, (3,)),
+    "hush": (hush, (3,)),
+    "reorder": (reorder, (3,)),
+    "retime": (retime, (3,)),
+    "unrevoke": (unrevoke, (3,)),
+    "usurp": (usurp, (4,)),
+    "rewind": (rewind, ()),
+    "forge": (forge, (7,)),
+    "impersonate": (impersonate, (4,)),
     "omit": (omit, (3,)),
     "reroll": (reroll, ()),
     "withhold": (withhold, (4,)),
@@ -411,7 +578,7 @@ LIES: dict[str, tuple[Callable[[Copy], None], tuple[int, ...]]] = {
     "fork": (fork, (7,)),
     "behead": (behead, (7,)),
 }
-"""Name → (the lie, the steps that must name it). `reroll` passes 1–7 and is named against an earlier head (`--head`)."""
+"""Name → (the lie, the steps that must name it). `reroll` and `rewind` pass 1–7 and are named against an earlier head (`--head`)."""
 
 
 def cheat(lie: str, source: Path, target: Path) -> None:

@@ -3,6 +3,9 @@
 import time
 from typing import Protocol
 
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""macOS has no CLOCK_BOOTTIME; its CLOCK_MONOTONIC counts time asleep."""
+
 
 class Clock(Protocol):
     """Two clocks that should run alike; where they part by more than a second, somebody set the wall clock."""
@@ -24,8 +27,8 @@ class SystemClock:
         return time.time_ns()
 
     def monotonic_ns(self) -> int:
-        """Since some start."""
-        return time.monotonic_ns()
+        """Since boot, time asleep included: Linux's own monotonic clock stands still in suspend, and a closed lid would look like a step."""
+        return time.clock_gettime_ns(_STEADY)
 
 
 class ManualClock:

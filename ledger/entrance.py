@@ -12,15 +12,22 @@
 Nothing else before the place is looked at: `unverified` says so, in sentences for a report.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 
 from decision_dna.ledger import hashing, merkle, streams
-from decision_dna.ledger.authority import Authority, authority_after, decode_ledger_payload, signature_job
+from decision_dna.ledger.authority import (
+    Authority,
+    authority_after,
+    decode_ledger_payload,
+    named_checkpoint,
+    signature_job,
+)
 from decision_dna.ledger.notes import note_of
+from decision_dna.ledger.pace import Beat
 from decision_dna.ledger.signatures import is_signed
 from decision_dna.ledger.sources import Source
 from decision_dna.ledger.streams import StreamHead
@@ -62,6 +69,7 @@ class Entrance(msgspec.Struct, frozen=True):
     streams: dict[str, StreamHead] | None
     roots: dict[int, bytes]
     heartbeat: int | None
+    beat: Beat
 
     def begin(self, joint: Joint) -> None:
         """Put an empty joint at this place."""
@@ -70,6 +78,7 @@ class Entrance(msgspec.Struct, frozen=True):
         joint.roots = {**self.roots, self.seq: self.frontier.root()}
         joint.streams = {OWN_STREAM: self.own} if self.streams is None else dict(self.streams)
         joint.authority = list(self.authority)
+        joint.beat, joint.last_time = self.beat, self.recorded_at
 
     def admit(self, joint: Joint, segment: Segment) -> None:
         """Before the joint takes the next segment: what is unknown begins as the segment says."""
@@ -83,6 +92,14 @@ class Entrance(msgspec.Struct, frozen=True):
                 joint.streams.setdefault(name, (span.first_seq, span.first_prev))
             joint.heartbeats += [(met.seq, met.recorded_at) for met in segment.heartbeats]
             segment.heartbeats = []  # their lists hold streams that nothing here knows
+
+    def roots_before(self, source: Source, sizes: Iterable[int]) -> dict[int, bytes]:
+        """Return the roots of beginnings of the log up to this place, as far as the source can show them."""
+        with suppress(
+            LedgerError
+        ):  # what it can't show stays unknown, and `unverified` says that nothing before was looked at
+            return roots_at(cast(Enterable, source), [size for size in sizes if size <= self.seq], self.frontier)
+        return {}
 
     def unverified(self, earlier_sizes: Sequence[int]) -> list[str]:
         """What a verification from here on leaves open, given earlier heads of these sizes that hold."""
@@ -163,6 +180,7 @@ def _entered(source: Enterable, seq: int, earlier: Sequence[bytes]) -> Entrance:
     for met in changes:
         if met.seq < begin:
             _check_included(source, met, frontier)
+    _check_named(source, changes, frontier)
     return Entrance(
         seq,
         frontier,
@@ -174,6 +192,7 @@ def _entered(source: Enterable, seq: int, earlier: Sequence[bytes]) -> Entrance:
         None if heads is None else stretch.heads,
         _earlier_roots(source, earlier, frontier),
         begin or None,
+        Beat(begin, before[start].entry.recorded_at),
     )
 
 
@@ -235,6 +254,17 @@ def _check_included(source: Enterable, met: _Met, whole: merkle.Frontier) -> Non
         ) from None
 
 
+def _check_named(source: Enterable, changes: list[_Met], whole: merkle.Frontier) -> None:
+    """What root signed names a beginning of this log."""
+    named = [(met, named_checkpoint(met.claim, met.entry.open)) for met in changes]
+    roots = roots_at(source, {checkpoint.size for _, checkpoint in named if checkpoint is not None}, whole)
+    for met, checkpoint in named:
+        if checkpoint is not None and roots.get(checkpoint.size) != checkpoint.root:
+            raise ProofRejected(
+                f"entry {met.seq} names another root for the first {checkpoint.size} entries than they have (step 4)"
+            )
+
+
 def _check_changes(changes: list[_Met]) -> frozenset[bytes]:
     """Each is signed as those before it demand. Returns the key_ids of all keys that are live after the last."""
     authority: Authority | None = None
@@ -272,12 +302,16 @@ def _head_after(met: _Met) -> StreamHead:
 
 def _earlier_roots(source: Enterable, earlier: Sequence[bytes], whole: merkle.Frontier) -> dict[int, bytes]:
     """The roots at the sizes of earlier heads, from subtrees that the tree at this place consists of."""
-    roots: dict[int, bytes] = {}
+    sizes: set[int] = set()
     for note in earlier:
         with suppress(ProofRejected):  # one that can't be read is named with the findings
-            size = note_of(note).size
-            if size <= whole.size:
-                roots[size] = _frontier(source, size).root()
+            sizes.add(note_of(note).size)
+    return roots_at(source, sizes, whole)
+
+
+def roots_at(source: Enterable, sizes: Iterable[int], whole: merkle.Frontier) -> dict[int, bytes]:
+    """Return the roots of the log's beginnings of these sizes, up to `whole`'s, each shown to be one of its tree's. Raises ProofRejected."""
+    roots = {size: _frontier(source, size).root() for size in sizes if size <= whole.size}
     for size, root in roots.items():
         proof = merkle.prove_consistency(size, whole.size, source.nodes)
         merkle.check_consistency(size, whole.size, root, whole.root(), proof)

@@ -172,6 +172,20 @@ def _leaf_proofs(given: StreamsGiven) -> list[streams.LeafProof]:
         raise _Fails(Step.ENCODING, str(error)) from None
 
 
+def _check_place(shown: Shown) -> None:
+    """A heartbeat says its own seq and prev."""
+    try:
+        payload = decode_ledger_payload(shown.claim, shown.entry.open)
+    except LedgerError:
+        return  # named by step 4
+    if isinstance(payload, Heartbeat) and (payload.size, payload.last) != (shown.entry.seq, shown.entry.prev):
+        raise _Fails(
+            Step.STREAMS,
+            f"the heartbeat says that it stands at {payload.size}, or after another entry",
+            shown.entry.seq,
+        )
+
+
 def _due(number: int, before: tuple[int, bytes] | None) -> bytes | None:
     """The link that an entry of this number must have, as far as the file tells: zeros at 0, the hash of a neighbour."""
     if number == 0:
@@ -265,6 +279,8 @@ class _Check:
             prev = _due(entry.stream_seq, None if last is None else (last.entry.stream_seq, last.raw))
             if prev is not None and entry.stream_prev != prev:
                 raise _Fails(Step.STREAMS, f"stream_prev is {entry.stream_prev.hex()}, {prev.hex()} was due", seq)
+            if shown.claim.type == HEARTBEAT:
+                _check_place(shown)
             ids.add((shown.claim.id, shown.claim.source))
             before = last_of[entry.stream] = shown
 

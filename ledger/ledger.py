@@ -1,17 +1,22 @@
 """An open ledger: appended to, read, closed. Made and opened by `ledger.opening`."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
-from decision_dna.ledger import hashing, layout, streams
+import msgspec
+
+from decision_dna.ledger import hashing, layout
 from decision_dna.ledger.admission import provisional_entry
 from decision_dna.ledger.authority import (
-    LEDGER_PRINCIPAL,
+    ANCHOR_PRINCIPAL,
+    SYSTEM_PRINCIPAL,
     Authority,
     authority_after,
     decode_ledger_payload,
+    named_checkpoint,
     signature_job,
 )
 from decision_dna.ledger.clock import Clock
@@ -19,37 +24,34 @@ from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.keyring import Keyring
 from decision_dna.ledger.lock import HeadLock
 from decision_dna.ledger.notes import Vkey
-from decision_dna.ledger.plan import (
-    NO_SALT,
-    AuthorDraft,
-    Draft,
-    Prepared,
-    Signer,
-    prepare,
-    prepare_signed,
-    retry_content,
-)
-from decision_dna.ledger.preparing import Decode, Preparation, Preparers, Rules, in_flight
+from decision_dna.ledger.own_claims import sign_ledger_claim
+from decision_dna.ledger.pace import EXEMPT_TYPES, misplaced, vouch_of
+from decision_dna.ledger.plan import AuthorDraft, Draft, Prepared, prepare_signed, retry_content
+from decision_dna.ledger.preparing import Decode, Preparation, Preparers, Rules, check_caller, in_flight
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.signatures import SigningKey, is_signed
 from decision_dna.ledger.store import Batch, Store
 from decision_dna.ledger.writer import Appended, Writer
 from decision_dna.schemas import codec
-from decision_dna.schemas.claims import VERSION, ZEROS, Claim, check_times, decode_claim
+from decision_dna.schemas.claims import Claim, Entry, check_times, decode_claim
 from decision_dna.schemas.errors import CannotOpen, Conflict, LedgerError, Malformed, NotFound, Refused
 from decision_dna.schemas.ledgering import (
     CLOCK,
     ERASURE,
-    HEARTBEAT,
     NO_BEACON,
     Beacon,
     ClockStep,
     Erasure,
-    Heartbeat,
+    KeyChange,
+    NamedCheckpoint,
+    Policy,
+    PolicyChange,
 )
 from decision_dna.schemas.payloads import Payload, is_open
 from decision_dna.schemas.texts import id_text
 
+CHANGE_SECONDS = 3600
+"""How long a change of keys or policy may be appended after root signed it."""
 AHEAD = 3
 """Requests that workers prepare before the writer needs them."""
 
@@ -85,7 +87,16 @@ class Ledger:
     def prepare(
         self, drafts: Sequence[Draft | AuthorDraft | LedgerError], principal: str
     ) -> list[Prepared | LedgerError]:
-        """Claims for drafts, attested as policy asks: notarised for `principal`, or not at all. Errors stay in their places."""
+        """Claims for drafts, attested as policy asks: notarised for `principal`, or not at all. Errors stay in their places.
+
+        Raises Refused for a principal that only the ledger's own parts have.
+        """
+        check_caller(principal)
+        return self._prepare_as(principal, drafts)
+
+    def _prepare_as(
+        self, principal: str, drafts: Sequence[Draft | AuthorDraft | LedgerError]
+    ) -> list[Prepared | LedgerError]:
         authority = self.writer.authority
         if self._preparation is None or self._preparation[0] is not authority:
             notary = self.keys.get(authority.notary, "notary") if self.keys.has(authority.notary) else None
@@ -100,6 +111,7 @@ class Ledger:
         self, preparers: Preparers, decode: Decode, requests: Iterable[bytes], principal: str = "local"
     ) -> Iterator[Appended]:
         """Append a stream of requests, each as one batch, prepared in the workers while earlier ones are committed."""
+        check_caller(principal)
         futures = (
             preparers.submit(decode, data, self.writer.authority, principal, self.clock.now_ns()) for data in requests
         )
@@ -119,15 +131,24 @@ class Ledger:
         """Prepare, append and wait: durable, signed and locked when it returns. Raises Busy, TooLarge, Unavailable."""
         return self.writer.append(self.prepare(drafts, principal), atomic=atomic)
 
-    def heartbeat(self, beacon: Beacon = NO_BEACON) -> Appended:
-        """Append a `ledger.heartbeat` over everything before it."""
-        with self.writer.turn():
-            leaves = streams.list_leaves(self.writer.stream_heads())
-            payload = Heartbeat(beacon=beacon, streams_count=len(leaves), streams_root=streams.list_root(leaves))
-            return self.writer.append_own(self._own_claim(HEARTBEAT, payload, LEDGER_PRINCIPAL))
+    def append_system(self, drafts: Sequence[Draft | LedgerError], *, atomic: bool = False) -> Appended:
+        """Append what the engine itself says, as principal `engine`. Raises as `append`."""
+        return self.writer.append(self._prepare_as(SYSTEM_PRINCIPAL, drafts), atomic=atomic)
 
-    def erase(self, seq: int, who: str, why: str, principal: str = "local") -> Appended:
-        """Remove an event's payload and salt, and say so in the log. Raises NotFound, Refused, Conflict."""
+    def append_anchor(self, type_name: str, payload: Payload) -> Appended:
+        """Append an `anchor.*` entry. Raises as `append`."""
+        draft = Draft(type=type_name, schema=1, source="anchor", payload=codec.encode(payload))
+        return self.writer.append(self._prepare_as(ANCHOR_PRINCIPAL, [draft]))
+
+    def heartbeat(self, beacon: Beacon = NO_BEACON) -> Appended:
+        """Append a `ledger.heartbeat` over everything before it. Raises ClockWrong, Unavailable."""
+        return self.writer.heartbeat(beacon)
+
+    def erase(self, seq: int, who: str, why: str, key: SigningKey | None = None) -> Appended:
+        """Remove an event's payload and salt, and say so in the log, signed by an operator's key with role `erasure`.
+
+        Without a `key` by root's, from the key folder. Raises NotFound, Refused, Conflict, Unavailable.
+        """
         with self.writer.turn():
             event = self.reader.event(seq)
             if is_open(event.claim.type):
@@ -136,8 +157,9 @@ class Ledger:
                 raise Conflict(f"the payload of event {seq} is gone already")
             tag = hashing.retry_tag(self.keys.retry, retry_content(event.claim, event.payload))
             payload = Erasure(id=event.claim.id, seq=seq, who=who, why=why)
-            row = self._own_claim(ERASURE, payload, principal)
-            appended = self.writer.append_own(row, touch=lambda batch: self._blank(batch, seq, tag))
+            signer = key or self.keys.get(self.writer.authority.root, "root")
+            draft = self.sign_own(signer, ERASURE, payload)
+            appended = self.append_signed(draft, touch=lambda batch: self._blank(batch, seq, tag))
         self.store.compact(
             "payloads",
             layout.seq_key(seq - layout.RUN_EVENTS if seq > layout.RUN_EVENTS else 0),
@@ -145,48 +167,105 @@ class Ledger:
         )
         return appended
 
-    def append_signed(self, draft: AuthorDraft) -> Appended:
-        """Append a `ledger.*` entry that the root key (or a key that rotates itself) signed: keys, policy, clock.
+    def append_signed(self, draft: AuthorDraft, *, touch: Callable[[Batch], None] | None = None) -> Appended:
+        """Append a `ledger.*` entry that root or an operator signed: keys, policy, clock, erasures. `touch` adds to its write.
 
-        Raises Refused, Conflict, Malformed.
+        Raises Refused, Conflict, Malformed, ClockWrong.
         """
         with self.writer.turn():
             row = prepare_signed(draft, origin=self.origin)
             claim = decode_claim(row.claim)
             if claim.source != "ledger":
                 raise Refused("only the ledger's own types are appended so")
+            if claim.type == ERASURE and touch is None:
+                raise Refused("an erasure is made where the payload is: `dna erase`")
             entry = provisional_entry(row, self.reader.size, self.clock.now_ns())
-            job = signature_job(self.writer.authority, entry, claim)
-            if job is None or not is_signed(*job):
-                raise Refused(f"{claim.type}: the signature does not verify")
-            if self.reader.seq_of_id(claim.id, claim.source) is not None:
-                raise Conflict(f"id {id_text(claim.id)} of ledger stands already")
-            check_times(claim.occurred_at, claim.id, entry.recorded_at)
-            for cause in claim.causes:
-                if self.reader.seq_of_id(cause) is None:
-                    raise Malformed(f"cause {id_text(cause)} is no earlier event")
+            self._check_signed(entry, claim)
+            vouch = vouch_of(self.writer.authority, entry, claim)
+            recorded_at = self.writer.begin_own(vouch, exempt=claim.type in EXEMPT_TYPES)
+            entry = msgspec.structs.replace(entry, seq=self.reader.size, recorded_at=recorded_at)
+            self._check_clock(entry, claim)
             after = authority_after(self.writer.authority, entry, claim)
             changed = after if after is not self.writer.authority else None
             if after is not None and changed is not None:
                 self._check_signable(after)
-            appended = self.writer.append_own(row, authority=changed, may_step=claim.type == CLOCK)
+            appended = self.writer.append_own(row, recorded_at=recorded_at, authority=changed, touch=touch)
             if claim.type == CLOCK:
                 self.writer.accept_clock()
             return appended
 
+    def _check_signed(self, entry: Entry, claim: Claim) -> None:
+        """Raise unless the entry is signed by whom its type needs, and may stand in this log at all: nothing is appended before."""
+        job = signature_job(self.writer.authority, entry, claim)
+        if job is None or not is_signed(*job):
+            raise Refused(f"{claim.type}: the signature does not verify")
+        if self.reader.seq_of_id(claim.id, claim.source) is not None:
+            raise Conflict(f"id {id_text(claim.id)} of ledger stands already")
+        check_times(claim.occurred_at, claim.id, entry.recorded_at)
+        for cause in claim.causes:
+            if self.reader.seq_of_id(cause) is None:
+                raise Malformed(f"cause {id_text(cause)} is no earlier event")
+        authority_after(self.writer.authority, entry, claim)
+        named = named_checkpoint(claim, entry.open)
+        if named is not None and named.size <= entry.seq and self.reader.frontier(named.size).root() != named.root:
+            raise Refused(f"{claim.type}: the first {named.size} entries have another root than the one that it names")
+
+    def _check_clock(self, entry: Entry, claim: Claim) -> None:
+        """Raise Refused where a `ledger.clock` vouches for another time than that at which it is recorded."""
+        step = decode_ledger_payload(claim, entry.open)
+        if isinstance(step, ClockStep):
+            wrong = misplaced(self.writer.authority.policy, step, entry.recorded_at)
+            if wrong is not None:
+                raise Refused(wrong)
+
     def sign_own(self, key: SigningKey, type_name: str, payload: Payload) -> AuthorDraft:
-        """A `ledger.*` claim signed by a key, ready for `append_signed`: made wherever the root key is."""
+        """A `ledger.*` claim signed by a key, ready for `append_signed`: made wherever the key is."""
         now = self.clock.now_ns()
-        return sign_ledger_claim(self.origin, key, type_name, payload, new_ids(1, now)[0], now)
+        counter = self.writer.author_counter(key.key_id)
+        return sign_ledger_claim(self.origin, key, type_name, payload, new_ids(1, now)[0], now, counter)
 
-    def accept_clock(self, root: SigningKey, reason: str) -> Appended:
-        """Vouch for a step of the wall clock, so that appends go on."""
-        step = self.writer.clock_step()
-        return self.append_signed(self.sign_own(root, CLOCK, ClockStep(reason=reason, step=step)))
+    def named_checkpoint(self) -> NamedCheckpoint:
+        """The newest head, as an entry of root's names it."""
+        head = self.reader.head()
+        return NamedCheckpoint(root=head.root, size=head.size)
 
-    def append_anchor(self, type_name: str, payload: Payload) -> Appended:
-        """Append an `anchor.*` entry."""
-        return self.append([Draft(type=type_name, schema=1, source="anchor", payload=codec.encode(payload))], "anchor")
+    def key_change(
+        self,
+        action: Literal["register", "rotate", "revoke"],
+        purpose: Literal["log", "notary", "anchor", "author"],
+        key: bytes,
+        *,
+        replaces: bytes = b"",
+        sources: Sequence[str] = (),
+        operator: str = "",
+        roles: Sequence[str] = (),
+        overlap: int = 0,
+        suspect_from: int | None = None,
+    ) -> KeyChange:
+        """The payload of a `ledger.key` entry that may be appended from now on for `CHANGE_SECONDS`."""
+        return KeyChange(
+            action=action,
+            checkpoint=self.named_checkpoint(),
+            key=key,
+            not_after=self.clock.now_ns() + CHANGE_SECONDS * 10**9,
+            operator=operator,
+            overlap=overlap,
+            purpose=purpose,
+            replaces=replaces,
+            roles=tuple(sorted(set(roles))),
+            sources=tuple(sorted(set(sources))),
+            suspect_from=suspect_from,
+        )
+
+    def policy_change(self, policy: Policy) -> PolicyChange:
+        """The payload of a `ledger.policy` entry that may be appended from now on for `CHANGE_SECONDS`."""
+        not_after = self.clock.now_ns() + CHANGE_SECONDS * 10**9
+        return PolicyChange(checkpoint=self.named_checkpoint(), not_after=not_after, policy=policy)
+
+    def accept_clock(self, key: SigningKey, reason: str) -> Appended:
+        """Vouch for the wall clock as it is now, signed by root or by an operator with role `clock`, so that appends go on."""
+        step = ClockStep(from_ns=self.writer.recorded_at, reason=reason, to_ns=self.clock.now_ns())
+        return self.append_signed(self.sign_own(key, CLOCK, step))
 
     def close(self) -> None:
         """Stop the writer and release everything; a second call does nothing."""
@@ -207,21 +286,6 @@ class Ledger:
         except CannotOpen as error:
             raise Refused(f"{error}: bring it first") from None
 
-    def _own_claim(self, type_name: str, payload: Payload, principal: str) -> Prepared:
-        now = self.clock.now_ns()
-        notary = self.keys.get(self.writer.authority.notary, "notary")
-        draft = Draft(type=type_name, schema=1, source="ledger", payload=codec.encode(payload))
-        row = prepare(
-            draft,
-            origin=self.origin,
-            signer=Signer(notary, principal),
-            salt=NO_SALT,
-            fresh_id=new_ids(1, now)[0],
-            now=now,
-        )
-        decode_ledger_payload(decode_claim(row.claim), draft.payload)
-        return row
-
     def _blank(self, batch: Batch, seq: int, tag: bytes) -> None:
         found = self.store.last("payloads", layout.seq_key(seq))
         if found is None:
@@ -229,18 +293,6 @@ class Ledger:
         stored = layout.split_payloads(found[1])
         stored[seq - int.from_bytes(found[0])] = (tag,)
         batch.put("payloads", found[0], codec.encode(stored))
-
-
-def sign_ledger_claim(
-    origin: str, key: SigningKey, type_name: str, payload: Payload, event_id: bytes, now: int
-) -> AuthorDraft:
-    """A claim of source `ledger`, signed by its author's key: genesis, keys, policy, clock."""
-    data = codec.encode(payload)
-    commitment = hashing.payload_commitment(NO_SALT + data)
-    claim = codec.encode(
-        Claim(VERSION, origin, event_id, type_name, 1, "ledger", "", now, (), "", 0, ZEROS, commitment)
-    )
-    return AuthorDraft(claim, NO_SALT, data, hashing.key_id(key.public), key.sign(hashing.author_message(claim)))
 
 
 def check_keys(keys: Keyring, authority: Authority, size: int) -> None:

@@ -19,14 +19,16 @@ from decision_dna.ledger.accounting import ACCOUNTED_EVENTS, decode_accounted, r
 from decision_dna.ledger.authority import (
     Authority,
     authority_after,
+    counter_from,
     signature_job,
 )
 from decision_dna.ledger.clock import Clock, SystemClock
 from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.keyring import Keyring, read_keyring, write_key
-from decision_dna.ledger.ledger import Ledger, check_keys, sign_ledger_claim
+from decision_dna.ledger.ledger import Ledger, check_keys
 from decision_dna.ledger.lock import HeadLock, Lock, Locked
 from decision_dna.ledger.notes import Vkey, open_checkpoint, open_head
+from decision_dna.ledger.own_claims import sign_ledger_claim
 from decision_dna.ledger.plan import (
     EMPTY_TIP,
     Tip,
@@ -42,12 +44,13 @@ from decision_dna.ledger.store import Store
 from decision_dna.ledger.verification import Finding, Step
 from decision_dna.ledger.writer import Writer, sign_head
 from decision_dna.schemas import codec
-from decision_dna.schemas.claims import ZEROS, check_origin, decode_claim, decode_entry
+from decision_dna.schemas.claims import check_origin, decode_claim, decode_entry
 from decision_dna.schemas.errors import CannotOpen, Conflict, LedgerError, Malformed, Refused
 from decision_dna.schemas.ledgering import (
     GENESIS,
     Genesis,
     Policy,
+    SourceRule,
     SuccessorOf,
 )
 
@@ -55,9 +58,17 @@ DEFAULT_POLICY = Policy(
     anchor_events_max=1_000_000,
     anchor_seconds_max=3600,
     default_attestation="notary",
+    heartbeat_events_max=65_536,
     heartbeat_seconds_max=300,
-    sources=(),
+    jump_seconds_max=400 * 86_400,
+    pause_seconds_max=7 * 86_400,
+    sources=(SourceRule(attestation="notary", keys=(), role="system", source="engine"),),
+    sources_per_principal_max=1_000,
 )
+
+
+BEAT_SEARCHED_MAX = 1 << 16
+"""Entries among which a start looks for the newest heartbeat. If there is none, the next commit begins with one."""
 
 
 def lock_file(path: Path) -> Path:
@@ -108,7 +119,7 @@ def write_genesis(
     )
     now = clock.now_ns()
     row = prepare_signed(
-        sign_ledger_claim(origin, by_purpose["root"], GENESIS, genesis, new_ids(1, now)[0], now), origin=origin
+        sign_ledger_claim(origin, by_purpose["root"], GENESIS, genesis, new_ids(1, now)[0], now, None), origin=origin
     )
     plan = link(EMPTY_TIP, [row], lambda _: None, now)
     entry = decode_entry(plan.entries[0])
@@ -121,7 +132,7 @@ def write_genesis(
     batch.put_many("payloads", layout.payload_rows(0, plan.payloads))
     batch.put("ids", row.key, bytes(8))
     batch.put_many("streams", [(name.encode(), codec.encode(head)) for name, head in plan.streams.items()])
-    batch.put("authors", row.key_id, codec.encode((0, ZEROS)))
+    batch.put("authors", row.key_id, codec.encode(counter_from(1, hashing.claim_hash(row.claim))))
     batch.put("meta", layout.TIP_KEY, codec.encode(layout.TipRecord(origin, 1, root, plan.tip.prev, now)))
     batch.put("meta", layout.AUTHORITY_KEY, codec.encode([0]))
     batch.put("meta", layout.FORMAT_KEY, codec.encode(layout.STORE_FORMAT))
@@ -185,11 +196,6 @@ def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock
     authority = _authority(whole, seqs)
     _check_note(locked, authority, signers)
     check_keys(keys, authority, tip.size)
-    if clock.now_ns() < tip.recorded_at:
-        raise CannotOpen(
-            "clock-behind",
-            f"the clock is {(tip.recorded_at - clock.now_ns()) / 1e9:.3f} s before the last entry's recorded_at",
-        )
     if stated is None:
         batch = store.batch()
         batch.put("meta", layout.FORMAT_KEY, codec.encode(layout.STORE_FORMAT))
@@ -207,7 +213,10 @@ def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock
         batch.put("meta", layout.ACCOUNTED_KEY, row)
         store.write(batch, durable=True)
     reader = LogReader(store, lambda: writer.head)
-    writer = Writer(store, lock, reader, keys, clock, Tip(frontier, tip.last_hash, tip.recorded_at), authority, seqs)
+    beat = whole.last_beat(BEAT_SEARCHED_MAX)
+    writer = Writer(
+        store, lock, reader, keys, clock, Tip(frontier, tip.last_hash, tip.recorded_at), authority, seqs, beat
+    )
     return Ledger(path, store, lock, keys, clock, writer, reader)
 
 

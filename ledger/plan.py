@@ -60,6 +60,7 @@ class Prepared(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     key: bytes
+    type: str
     stream: str
     claim: bytes
     salted: bytes
@@ -136,6 +137,7 @@ def prepare(
         key_id, signature = signer.key.key_id, signer.key.sign(hashing.notary_message(data, principal))
     return Prepared(
         event_id + source.encode(),
+        type_name,
         stream,
         data,
         salted,
@@ -181,6 +183,7 @@ def prepare_signed(draft: AuthorDraft, *, origin: str) -> Prepared:
         raise Malformed("payload and salt are not what the claim commits to")
     return Prepared(
         claim.id + claim.source.encode(),
+        claim.type,
         claims.stream_of(claim.type, claim.source),
         draft.claim,
         salted,

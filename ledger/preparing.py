@@ -12,7 +12,7 @@ from concurrent.futures import Future
 import msgspec
 
 from decision_dna.ledger import hashing
-from decision_dna.ledger.authority import LEDGER_PRINCIPAL, Authority, AuthorKey, required_attestation
+from decision_dna.ledger.authority import RESERVED_PRINCIPALS, Authority, AuthorKey, required_attestation
 from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.plan import SALT_BYTES, AuthorDraft, Draft, Prepared, Signer, prepare, prepare_signed
 from decision_dna.ledger.signatures import SigningKey, is_signed
@@ -41,6 +41,12 @@ class Rules(msgspec.Struct, frozen=True, array_like=True):
         return cls(authority.origin, authority.policy, authority.notary, authority.authors)
 
 
+def check_caller(principal: str) -> None:
+    """Raise Refused for the name of a part of the ledger itself: no caller speaks as one."""
+    if principal in RESERVED_PRINCIPALS:
+        raise Refused(f"principal {principal!r} is a part of the ledger itself: no caller is named so")
+
+
 class Preparation:
     """Prepares drafts under fixed rules, with the notary's key at hand."""
 
@@ -51,8 +57,6 @@ class Preparation:
     def prepare(self, drafts: Drafts, principal: str, now: int) -> list[Prepared | LedgerError]:
         """Claims for drafts; errors stay in their places. Raises Malformed for a principal that no entry can have."""
         check_principal(principal)
-        if principal == LEDGER_PRINCIPAL:
-            raise Refused(f"the principal {LEDGER_PRINCIPAL!r} is the ledger itself")
         fresh = new_ids(len(drafts), now)
         salts = os.urandom(SALT_BYTES * len(drafts))
         notarise, leave = Signer(self._notary, principal), Signer(None, "")
@@ -132,7 +136,8 @@ class Preparers:
         self._rules: tuple[Authority, bytes] | None = None
 
     def submit(self, decode: Decode, data: bytes, authority: Authority, principal: str, now: int) -> "Future[bytes]":
-        """Have one request prepared; `prepared_of` reads the answer."""
+        """Have one request prepared; `prepared_of` reads the answer. Raises Refused for a principal that is none of a caller."""
+        check_caller(principal)
         if self._rules is None or self._rules[0] is not authority:
             self._rules = (authority, msgspec.msgpack.encode(Rules.of(authority)))
         return self._workers.submit(_prepare_there, decode, data, self._rules[1], principal, now)

@@ -13,13 +13,17 @@ import msgspec
 
 from decision_dna.ledger import layout, merkle
 from decision_dna.ledger.lock import Locked
+from decision_dna.ledger.pace import Beat
 from decision_dna.ledger.store import Store
 from decision_dna.schemas.claims import Claim, Entry, decode_claim, decode_entry
 from decision_dna.schemas.errors import InvariantBroken, NotFound
+from decision_dna.schemas.ledgering import HEARTBEAT
 
 ROWS_CACHED = 256
 SEQ_MAX = 2**63 - 1
 SEQ_DIGITS_MAX = len(str(SEQ_MAX))
+_BEAT_MARK = HEARTBEAT.encode()
+"""Stands in every heartbeat; other entries that have it are looked at more closely."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -97,6 +101,22 @@ class LogReader:
             return Event(raw, entry, claim, stored[16:], stored[:16])
         return Event(raw, entry, claim, None, None)
 
+    def last_beat(self, entries_max: int | None = None) -> Beat | None:
+        """The newest heartbeat, or genesis, among the last `entries_max` entries (of all, if None). Raises Malformed for damaged entries."""
+        end = self.size
+        start = 0 if entries_max is None else max(0, end - entries_max)
+        for key, run in self._store.scan("entries", b"", layout.seq_key(end), reverse=True):
+            first = int.from_bytes(key)
+            if _BEAT_MARK in run or first == 0:
+                for seq, raw in reversed(list(enumerate(layout.split_entries(run), first))):
+                    if seq < end and (seq == 0 or _BEAT_MARK in raw):
+                        entry = decode_entry(raw)
+                        if seq == 0 or decode_claim(entry.claim).type == HEARTBEAT:
+                            return Beat(seq, entry.recorded_at)
+            if first <= start:
+                return None
+        return None
+
     def seq_of_id(self, event_id: bytes, source: str | None = None) -> int | None:
         """The place of an event by its id (and source, where two sources use one id, else the earliest)."""
         if source is not None:
@@ -116,7 +136,7 @@ class LogReader:
     def proves_id(self, event_id: bytes) -> bool:
         """Whether any visible event has the id, by the entries that its rows name: a row alone may have been put there."""
         end = (int.from_bytes(event_id) + 1).to_bytes(17)[1:]
-        seqs = [int.from_bytes(value) for _, value in self._store.scan("ids", event_id, end)]
+        seqs = (int.from_bytes(value) for _, value in self._store.scan("ids", event_id, end))  # one is enough
         return any(decode_claim(decode_entry(self._raw(seq)).claim).id == event_id for seq in seqs if seq < self.size)
 
     def resolve(self, name: str) -> int:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from decision_dna.ledger import layout
+from decision_dna.ledger import layout, pace
 from decision_dna.ledger.hashing import entry_hash, is_retry_tag
 from decision_dna.ledger.indexes import Extent, compare, digests_of, read_extent
 from decision_dna.ledger.lock import Locked
@@ -259,6 +259,7 @@ class StoreSource:
             segment.findings += findings
             if not rows:  # a tip can say any size
                 break
+        check.end_runs(segment.end)
         self._judge_joint(segment)
         if segment.end != tip.size or check.prev != tip.last_hash or segment.last_recorded_at != tip.recorded_at:
             segment.findings.append(
@@ -275,6 +276,17 @@ class StoreSource:
             tail.findings.append(Finding(Step.CHAIN, self.size, "the tail does not follow on the locked entries"))
         if tail.first_recorded_at is None or tail.first_recorded_at < last.recorded_at:
             tail.findings.append(Finding(Step.ENCODING, self.size, "the tail was recorded before the locked entries"))
+        if tail.first_recorded_at is not None and tail.first_limits is not None:
+            wrong = pace.stepped(tail.first_limits, tail.first_vouch, last.recorded_at, tail.first_recorded_at)
+            tail.findings += [Finding(Step.STREAMS, self.size, wrong)] if wrong is not None else []
+        beat = self._reader.last_beat() if tail.paces else None
+        if beat is not None:
+            late = [(met.seq, pace.overdue(met.limits, beat, met.seq, met.recorded_at)) for met in tail.paces]
+            tail.findings += [Finding(Step.STREAMS, seq, text) for seq, text in late if text is not None]
+        if tail.heartbeats and tail.heartbeats[0].seq == self.size and tail.heartbeats[0].tree != self.head.root:
+            tail.findings.append(
+                Finding(Step.STREAMS, self.size, "the heartbeat names another root than the locked head")
+            )
         erased = {(seq, name) for _, seq, name in tail.erasures}
         tail.findings += [
             Finding(Step.PAYLOADS, seq, "the payload is missing, and no erasure names it")

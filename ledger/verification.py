@@ -8,6 +8,7 @@ starting point or leaves to the join:
     streams, authors  continuity inside the segment; the join checks first against last
     tree              hashes over aligned subtrees; the join pushes them and compares every kept head
     heartbeats        how the segment's streams moved up to them; the join lays that over what came before
+    maxima, gaps      the entries up to the segment's first heartbeat, and the step to its first entry, are the join's
 """
 
 from collections import Counter
@@ -15,10 +16,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from hashlib import sha256
 from sys import maxsize
+from typing import NamedTuple
 
 import msgspec
 
-from decision_dna.ledger import hashing, merkle, streams
+from decision_dna.ledger import hashing, merkle, pace, streams
 from decision_dna.ledger.authority import (
     AuthorCounter,
     Authority,
@@ -27,16 +29,18 @@ from decision_dna.ledger.authority import (
     counter_after,
     counter_from,
     decode_ledger_payload,
+    named_checkpoint,
     signature_job,
     signed_by,
 )
 from decision_dna.ledger.notes import Vkey, open_head
+from decision_dna.ledger.pace import EXEMPT_TYPES, NO_VOUCH, Beat, Limits, Vouch
 from decision_dna.ledger.signatures import is_signed
 from decision_dna.ledger.streams import StreamHead
 from decision_dna.schemas import claims, codec
 from decision_dna.schemas.claims import CLAIMS, ENTRIES, VERSION, ZEROS, Claim, Entry, decode_claim, decode_entry
 from decision_dna.schemas.errors import BadInput, LedgerError, ProofRejected
-from decision_dna.schemas.ledgering import AUTHORITY_TYPES, Erasure, Heartbeat
+from decision_dna.schemas.ledgering import AUTHORITY_TYPES, HEARTBEAT, ClockStep, Erasure, Heartbeat
 from decision_dna.schemas.payloads import PAYLOAD_BYTES_MAX, is_open
 from decision_dna.schemas.texts import id_text, time_text
 
@@ -114,7 +118,33 @@ class HeartbeatMet(msgspec.Struct, frozen=True):
     recorded_at: int
     count: int
     root: bytes
+    tree: bytes
     moved: dict[str, StreamHead]
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """The last of some entries that came before a segment's first heartbeat, under these limits."""
+
+    seq: int
+    recorded_at: int
+    limits: Limits
+
+
+class Odd(NamedTuple):
+    """An entry that can't be read (`entry` None; `before` is the last one before it that can), or whose time goes back:
+    the next entry's time is not to be compared with the segment's latest."""
+
+    seq: int
+    entry: Beat | None
+    before: Beat | None
+
+
+class Named(msgspec.Struct, frozen=True):
+    """An entry of root's that names the root of the log's first `size` entries."""
+
+    seq: int
+    size: int
+    root: bytes
 
 
 class Segment(msgspec.Struct):
@@ -141,6 +171,12 @@ class Segment(msgspec.Struct):
     noted: list[AuthorityEntry] = []
     index_digests: dict[int, bytes] = {}
     attestations: dict[str, int] = msgspec.field(default_factory=lambda: {"author": 0, "notary": 0, "none": 0})
+    paces: list[Pace] = []
+    last_beat: Beat | None = None
+    first_vouch: Vouch = NO_VOUCH
+    first_limits: Limits | None = None
+    last_time: int | None = None
+    named: list[Named] = []
 
     def count_findings(self) -> None:
         """After findings were added from outside: no step has fewer than its list says."""
@@ -168,9 +204,11 @@ class SegmentCheck:
         self.segment = Segment(start, start)
         self.leaves: list[bytes] = []
         self.prev: bytes | None = None
-        self._judged: dict[tuple[str, str, bytes], bytes | None] = {}
+        self._judged: dict[tuple[str, str, str, str, bytes], bytes | None] = {}
         self._plain: dict[str, dict[str, str]] = {}  # by stream, the types that need no signature, with their source
         self._recorded_at, self._latest_id = -1, b""
+        self._run_start, self._limits = start, self._limits_now()
+        self._odd = Odd(-2, None, None)
         self._heard: dict[str, int] = {}  # by stream, its next stream_seq at the last heartbeat
         self._entry_hash, self._payload_hash = hashing.entry_hasher(), hashing.payload_hasher()
 
@@ -184,17 +222,19 @@ class SegmentCheck:
     def add(self, first: int, rows: Iterable[Row]) -> None:
         """Entries with their payloads, in their places from `first` on."""
         numbered = enumerate(rows, first)
-        for seq, (raw, payload) in self._take_plain(numbered) if self.quick else numbered:
+        for seq, (raw, payload) in self._take_plain(first, numbered) if self.quick else numbered:
             if self.schedule and self.schedule[0][0] <= seq:
+                self.close_run(seq, self._last_readable(seq))
                 self.authority = self.schedule.pop(0)[1]
                 self._judged.clear()
                 self._plain.clear()
+                self._limits = self._limits_now()
             digest = self._entry_hash(raw)
             self.leaves.append(sha256(b"\x00" + raw).digest())
             self._judge(seq, raw, payload, digest)
             self.prev = digest
 
-    def _take_plain(self, numbered: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+    def _take_plain(self, first: int, numbered: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
         """Take in the unsigned entries of which nothing is to be said; the others are given out, and `add` judges them.
 
         The hot path of logs without signatures: the very conditions of `_judge`, without its words (a test compares the two).
@@ -202,19 +242,22 @@ class SegmentCheck:
         """
         segment, decode_entry, decode_claim, encode = self.segment, ENTRIES.decode, CLAIMS.decode, codec.encode
         entry_hash, span_of, sources_of = self._entry_hash, segment.streams.get, self._plain.get
-        next_change = self._next_change()
+        next_change = self._next_change(first - 1)
+        pause = self._limits.pause_ns if self._limits else 0
         for seq, (raw, payload) in numbered:
             try:
                 entry = decode_entry(raw)
                 claim = decode_claim(entry.claim)
             except codec.NOT_DECODED:
                 yield seq, (raw, payload)
+                next_change = self._next_change(seq)
                 continue
             stream, recorded_at, type_, source = entry.stream, entry.recorded_at, claim.type, claim.source
             span, sources, causes = span_of(stream), sources_of(stream), claim.causes
             if span is None or sources is None or sources.get(type_) != source or seq >= next_change:
                 yield seq, (raw, payload)
-                next_change = self._next_change()
+                next_change = self._next_change(seq)
+                pause = self._limits.pause_ns if self._limits else 0
                 continue
             # An entry and a claim are arrays: of what is not theirs to say, each field is known.
             entry_fields = (
@@ -241,13 +284,14 @@ class SegmentCheck:
             if (
                 encode(entry_fields) != raw
                 or encode((*claim_fields, causes, claim.trace, *UNCOUNTED, claim.payload_commitment)) != entry.claim
-                or recorded_at < segment.last_recorded_at
+                or not segment.last_recorded_at <= recorded_at <= segment.last_recorded_at + pause
                 or len(causes) > 1
                 or not self._is_timely(entry, claim)
                 or not _is_plain(claim)
                 or not self._is_committed(claim, payload)
             ):
                 yield seq, (raw, payload)
+                next_change = self._next_change(seq)
                 continue
             self.prev = span.head = entry_hash(raw)
             self.leaves.append(sha256(b"\x00" + raw).digest())
@@ -258,8 +302,10 @@ class SegmentCheck:
             if causes:
                 segment.causes.append((seq, causes[0]))
 
-    def _next_change(self) -> int:
-        """The next seq at which keys or policy are others."""
+    def _next_change(self, seq: int) -> int:
+        """The next seq at which keys or policy are others, or the entry after `seq` if its time is to be judged by that one."""
+        if self._odd.seq == seq:
+            return seq + 1
         return self.schedule[0][0] if self.schedule else maxsize
 
     def _is_timely(self, entry: Entry, claim: Claim) -> bool:
@@ -283,7 +329,9 @@ class SegmentCheck:
             entry = decode_entry(raw)
         except BadInput as error:
             self.find(Step.ENCODING, seq, f"entry: {error}")
+            self._odd = Odd(seq, None, self._last_readable(seq))
             return
+        before = self._last_readable(seq)
         if self.prev is None:
             segment.first_prev, segment.first_recorded_at = entry.prev, entry.recorded_at
         else:
@@ -299,6 +347,9 @@ class SegmentCheck:
         if entry.seq != seq:
             self.find(Step.ENCODING, seq, f"the entry says seq {entry.seq}")
         claim = self._claim(seq, entry)
+        self._judge_pace(seq, entry, claim, before)
+        if entry.recorded_at < segment.last_recorded_at:
+            self._odd = Odd(seq, Beat(seq, entry.recorded_at), None)
         if claim is not None:
             self._heartbeat(seq, entry, claim)  # commits to the streams before it
             self._attestation(seq, raw, entry, claim)
@@ -356,6 +407,9 @@ class SegmentCheck:
         self.segment.attestations[entry.attestation] += 1
         if claim.type in AUTHORITY_TYPES and claim.source == "ledger":
             self.segment.authority.append(AuthorityEntry(seq, raw))
+            checkpoint = named_checkpoint(claim, entry.open)
+            if checkpoint is not None and checkpoint.size <= seq:
+                self.segment.named.append(Named(seq, checkpoint.size, checkpoint.root))
         try:
             job = self._job(seq, entry, claim)
             if job is None:
@@ -374,10 +428,10 @@ class SegmentCheck:
             self.find(Step.ATTESTATIONS, seq, f"author_seq {claim.author_seq} in a claim that no author signed")
 
     def _job(self, seq: int, entry: Entry, claim: Claim) -> SignatureJob | None:
-        """As `signature_job`, which under one authority depends on these three alone, but for the ledger's own entries."""
+        """As `signature_job`, which under one authority depends on these five alone, but for the ledger's own entries."""
         if claim.source == "ledger" or entry.stream != claims.stream_of(claim.type, claim.source):
             return signature_job(self.authority if seq else None, entry, claim)
-        place = (entry.stream, entry.attestation, entry.key_id)
+        place = (claim.type, entry.stream, entry.attestation, entry.principal, entry.key_id)
         if place in self._judged:
             key = self._judged[place]
             return None if key is None else signed_by(key, entry)
@@ -404,6 +458,52 @@ class SegmentCheck:
         except LedgerError as error:
             self.find(Step.ATTESTATIONS, seq, f"key {entry.key_id.hex()}: {error}")
 
+    def _limits_now(self) -> Limits | None:
+        return None if self.authority is None else Limits.of(self.authority.policy)
+
+    def _last_readable(self, seq: int) -> Beat | None:
+        """The newest entry of this segment before `seq` that can be read, and when it was recorded."""
+        if seq - 1 < self.start:
+            return None
+        if self._odd.seq == seq - 1:
+            return self._odd.entry or self._odd.before
+        return Beat(seq - 1, self.segment.last_recorded_at)
+
+    def _judge_pace(self, seq: int, entry: Entry, claim: Claim | None, before: Beat | None) -> None:
+        """Judge the step to this entry from the one `before` it, and end the run of entries before it where the maxima count anew from it."""
+        exempt = seq == 0 or (claim is not None and claim.type in EXEMPT_TYPES)
+        vouch = NO_VOUCH
+        if exempt:
+            self.close_run(seq, before)
+            self._run_start = seq + 1
+            if claim is not None and self.authority is not None and seq:
+                vouch = pace.vouch_of(self.authority, entry, claim)
+            if seq == 0 or (claim is not None and claim.type == HEARTBEAT):
+                self.segment.last_beat = Beat(seq, entry.recorded_at)
+        if self.prev is None:
+            self.segment.first_vouch, self.segment.first_limits = vouch, self._limits
+        elif self._limits is not None and before is not None and before.seq == seq - 1:
+            wrong = pace.stepped(self._limits, vouch, before.recorded_at, entry.recorded_at)
+            if wrong is not None:
+                self.find(Step.STREAMS, seq, wrong)
+
+    def close_run(self, seq: int, last: Beat | None) -> None:
+        """Judge the entries since the last heartbeat, policy or clock entry by the `last` that can be read: no other lies further behind."""
+        limits = self._limits
+        if last is not None and last.seq >= self._run_start and limits is not None:
+            if self.segment.last_beat is None:
+                self.segment.paces.append(Pace(last.seq, last.recorded_at, limits))
+            elif (late := pace.overdue(limits, self.segment.last_beat, last.seq, last.recorded_at)) is not None:
+                self.find(Step.STREAMS, last.seq, late)
+        self._run_start = seq
+
+    def end_runs(self, end: int) -> None:
+        """After the segment's last entry."""
+        last = self._last_readable(end)
+        self.close_run(end, last)
+        if last is not None and last.seq == end - 1:
+            self.segment.last_time = last.recorded_at
+
     def _heartbeat(self, seq: int, entry: Entry, claim: Claim) -> None:
         if claim.source != "ledger":
             return
@@ -419,8 +519,15 @@ class SegmentCheck:
                 if seen.get(name) != span.next_seq
             }
             seen.update((name, head[0]) for name, head in moved.items())
-            met = HeartbeatMet(seq, entry.recorded_at, payload.streams_count, payload.streams_root, moved)
+            met = HeartbeatMet(seq, entry.recorded_at, payload.streams_count, payload.streams_root, payload.root, moved)
             self.segment.heartbeats.append(met)
+            if (payload.size, payload.last) != (seq, entry.prev):
+                said = f"size {payload.size}, last {payload.last.hex()}"
+                self.find(Step.STREAMS, seq, f"the heartbeat says {said}; its place is {seq}, {entry.prev.hex()}")
+        elif isinstance(payload, ClockStep) and self.authority is not None and seq:
+            wrong = pace.misplaced(self.authority.policy, payload, entry.recorded_at)
+            if wrong is not None:
+                self.find(Step.STREAMS, seq, wrong)
         elif isinstance(payload, Erasure):
             self.segment.erasures.append((seq, payload.seq, payload.id))
 
@@ -449,13 +556,19 @@ class SegmentCheck:
         """The segment, with the subtrees that the heads at `sizes` inside it need, and the nodes that tiles hold."""
         segment, start = self.segment, self.start
         segment.end, segment.last_hash = start + len(self.leaves), self.prev or ZEROS
+        self.end_runs(segment.end)
         rows: merkle.Rows = []
         merkle.extend(merkle.Frontier(), self.leaves, rows)
 
         def node(height: int, index: int) -> bytes:
             return rows[height][1][index - (start >> height)]
 
-        for size in {*(size for size in sizes if size <= segment.end), segment.end}:
+        asked = {
+            *(size for size in sizes if size <= segment.end),
+            *(met.seq for met in segment.heartbeats),
+            segment.end,
+        }
+        for size in sorted(asked - {start}):
             segment.subtrees[size] = [node(*place) for place in merkle.cover(start, size)]
         for height in range(8, len(rows), 8):
             segment.tile_nodes.update(
@@ -497,6 +610,9 @@ class Joint:
         self.erased = 0
         self.heads_held = 0
         self.first_recorded_at = 0
+        self.beat: Beat | None = None
+        self.last_time: int | None = None
+        self.named: list[Named] = []
 
     @property
     def size(self) -> int:
@@ -529,16 +645,47 @@ class Joint:
                 segment.start,
                 f"recorded_at {time_text(segment.first_recorded_at)} lies before the last, {time_text(self.recorded_at)}",
             )
+        self._join_pace(segment)
+        self._join_tree(segment)
         self._join_streams(segment)
         self._join_authors(segment)
-        self._join_tree(segment)
         self.authority += segment.authority
+        self.named += segment.named
         self.noted += segment.noted
         self.index_digests |= segment.index_digests
         self.attestations.update(segment.attestations)
         self._missing += segment.missing
         self._erasures += segment.erasures
         self.last_hash, self.recorded_at = segment.last_hash, max(self.recorded_at, segment.last_recorded_at)
+
+    def _join_pace(self, segment: Segment) -> None:
+        if None not in (self.last_time, segment.first_recorded_at, segment.first_limits):
+            step = segment.first_limits, segment.first_vouch, self.last_time, segment.first_recorded_at
+            if (wrong := pace.stepped(*step)) is not None:  # type: ignore[arg-type]  # none is None
+                self.find(Step.STREAMS, segment.start, wrong)
+        self.last_time = segment.last_time
+        beat = self.beat
+        if beat is not None:
+            for met in segment.paces:
+                if (late := pace.overdue(met.limits, beat, met.seq, met.recorded_at)) is not None:
+                    self.find(Step.STREAMS, met.seq, late)
+        self.beat = segment.last_beat or self.beat
+
+    def judge_named(self, before: dict[int, bytes]) -> None:
+        """Step 4: the roots that entries of root's name are the log's. `before`: roots from before an entrance."""
+        self.roots |= before
+        for met in self.named:
+            given = self.roots.get(met.size)
+            if given is not None and given != met.root:
+                self.find(
+                    Step.ATTESTATIONS,
+                    met.seq,
+                    f"it names root {met.root.hex()} for the first {met.size} entries, they have {given.hex()}",
+                )
+
+    def sizes_wanted(self) -> set[int]:
+        """Sizes whose roots entries name, and that the walk did not give."""
+        return {met.size for met in self.named if met.size not in self.roots}
 
     def _join_streams(self, segment: Segment) -> None:
         heads = dict(self.streams) if segment.heartbeats else {}
@@ -556,6 +703,13 @@ class Joint:
                     Step.STREAMS,
                     heartbeat.seq,
                     f"the heartbeat's root of streams is {heartbeat.root.hex()}, theirs is {root.hex()}",
+                )
+            if heartbeat.tree != (tree := self.roots.get(heartbeat.seq)):
+                given = tree.hex() if tree else "nothing"
+                self.find(
+                    Step.STREAMS,
+                    heartbeat.seq,
+                    f"the heartbeat says root {heartbeat.tree.hex()}, the entries before it give {given}",
                 )
             self.heartbeats.append((heartbeat.seq, heartbeat.recorded_at))
         for name, span in segment.streams.items():
@@ -581,6 +735,8 @@ class Joint:
             self.authors[key_id] = span.after
 
     def _join_tree(self, segment: Segment) -> None:
+        self.roots[segment.start] = self.frontier.root()
+        whole = self.frontier
         for size, hashes in segment.subtrees.items():
             frontier = self.frontier
             for (height, _), value in zip(merkle.cover(segment.start, size), hashes, strict=True):

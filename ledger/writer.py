@@ -25,7 +25,7 @@ from operator import attrgetter
 
 import msgspec
 
-from decision_dna.ledger import hashing, layout, merkle
+from decision_dna.ledger import hashing, layout, merkle, pace, streams
 from decision_dna.ledger.accounting import is_due, sign_accounted
 from decision_dna.ledger.admission import Admission, Duplicate, Verdict, says_the_same
 from decision_dna.ledger.authority import AuthorCounter, Authority, counter_after
@@ -33,6 +33,8 @@ from decision_dna.ledger.clock import Clock
 from decision_dna.ledger.keyring import Keyring
 from decision_dna.ledger.lock import HeadLock, Locked
 from decision_dna.ledger.notes import Checkpoint, sign_checkpoint
+from decision_dna.ledger.own_claims import heartbeat_claim
+from decision_dna.ledger.pace import NO_VOUCH, Beat, Limits, Vouch
 from decision_dna.ledger.plan import SALT_BYTES, Plan, Prepared, Tip, link, retry_content, same_content
 from decision_dna.ledger.positions import ID_KEY_MAX, read_positions
 from decision_dna.ledger.reader import LogReader
@@ -42,20 +44,22 @@ from decision_dna.schemas import codec
 from decision_dna.schemas.claims import BATCH_EVENTS_MAX, decode_claim
 from decision_dna.schemas.errors import (
     Busy,
+    ClockWrong,
     IdConflict,
     InvariantBroken,
     LedgerError,
-    Refused,
     TooLarge,
     Unavailable,
     WriterStopped,
 )
+from decision_dna.schemas.ledgering import NO_BEACON, Beacon, Heartbeat
 from decision_dna.schemas.texts import id_text
 
 QUEUE_EVENTS_MAX = 50_000
 AHEAD_EVENTS_MIN = 256
 """So many queued events are linked while the last commit still runs; fewer wait for it, and grow into a larger batch."""
 CLOCK_STEP_NS_MAX = 10**9
+"""The wall clock may part so far from the steady one, or lie so far before the last entry, without a word."""
 STREAMS_CACHED = 200_000
 _key = attrgetter("key")
 
@@ -114,6 +118,7 @@ class Writer:
         tip: Tip,
         authority: Authority,
         authority_seqs: list[int],
+        beat: Beat | None,
     ) -> None:
         self._store, self._lock, self._reader, self._keys, self._clock = store, lock, reader, keys, clock
         self._tip, self._authority, self._authority_seqs = tip, authority, authority_seqs
@@ -129,8 +134,9 @@ class Writer:
         self._pending: list[Prepared] = []
         self._counters: dict[bytes, AuthorCounter] = {}
         self._stopped: LedgerError | None = None
+        self._beat = beat
         self._wall, self._steady = clock.now_ns(), clock.monotonic_ns()
-        self._clock_step = 0
+        self._step_seen = 0  # the step of the wall clock that the newest heartbeat came after
         self._listeners: list[Callable[[Locked], None]] = []
 
     @property
@@ -147,6 +153,11 @@ class Writer:
     def stopped(self) -> LedgerError | None:
         """Why the writer takes no more, if so."""
         return self._stopped
+
+    @property
+    def recorded_at(self) -> int:
+        """When the newest entry was recorded."""
+        return self._tip.recorded_at
 
     @property
     def queued(self) -> int:
@@ -166,8 +177,8 @@ class Writer:
 
     def enqueue(self, rows: Sequence[Prepared | LedgerError], *, atomic: bool = False) -> Future[Appended]:
         """Queue a request; somebody has to call `commit_queued`. Raises Busy, TooLarge, Unavailable."""
-        if len(rows) > BATCH_EVENTS_MAX:
-            raise TooLarge(f"{len(rows)} events at once, at most {BATCH_EVENTS_MAX}")
+        if len(rows) > self._batch_events_max:
+            raise TooLarge(f"{len(rows)} events at once, at most {self._batch_events_max}")
         self._check_running()
         request = Request(rows, atomic, Future())
         with self._queue_lock:
@@ -191,7 +202,8 @@ class Writer:
             if not requests:
                 return
             with self._failing(requests):
-                planned = self._plan(requests)
+                now = self._next_time(NO_VOUCH, sum(len(request.rows) for request in requests))
+                planned = self._plan(requests, now)
                 self._committing.acquire()  # while the turn is held: commits keep the order of their links
                 self._pending = planned.rows
         try:
@@ -223,17 +235,17 @@ class Writer:
         self,
         row: Prepared,
         *,
+        recorded_at: int,
         authority: Authority | None = None,
         touch: Callable[[Batch], None] | None = None,
-        may_step: bool = False,
     ) -> Appended:
         """Append one entry of the ledger's own as a commit of its own: after it, `authority` holds. `touch` adds to its write.
 
-        The caller has the `turn()`, and has checked that the entry may stand there. `may_step`: it vouches for a step of the clock.
+        The caller has the `turn()`, has `recorded_at` from `begin_own` in it, and has checked that the entry may stand there.
         """
         with self.turn():
             self._check_running()
-            plan = link(self._tip, [row], self._stream_head, self._recorded_at(may_step=may_step))
+            plan = link(self._tip, [row], self._stream_head, recorded_at)
             seqs = [*self._authority_seqs, plan.before.size] if authority is not None else self._authority_seqs
             own = Planned([], [], [row], plan, self._own_counter(row), authority or self._authority, seqs)
             self._take_place(own)  # before the commit, as in `_plan`: if that fails, the writer stops
@@ -248,30 +260,60 @@ class Writer:
         with self._turn, self._committing:
             yield
 
-    def clock_step(self) -> int:
-        """The step of the wall clock that stopped appends, in ns; 0 where there was none."""
-        return self._clock_step
+    def begin_own(self, vouch: Vouch = NO_VOUCH, *, exempt: bool = False) -> int:
+        """Return the time at which the next entry of the ledger's own is recorded. A heartbeat is appended first if one is due
+        (never for an `exempt` entry). The caller has the `turn()`. Raises ClockWrong unless the entry vouches for the time."""
+        self._check_running()
+        return self._next_time(vouch, 0 if exempt else 1)
+
+    def heartbeat(self, beacon: Beacon = NO_BEACON) -> Appended:
+        """Append a heartbeat over everything before it. Raises ClockWrong, Unavailable."""
+        with self.turn():
+            wall = self._clock.now_ns()
+            limits = Limits.of(self._authority.policy)
+            vouch = Vouch(limits.jump_ns, None) if pace.is_witness(beacon, wall) else NO_VOUCH
+            return self._append_heartbeat(self.begin_own(vouch, exempt=True), beacon)
+
+    def _append_heartbeat(self, now: int, beacon: Beacon = NO_BEACON) -> Appended:
+        """The caller has the turn; the batch before is committed, since its streams are listed."""
+        leaves = streams.list_leaves(self.stream_heads())
+        payload = Heartbeat(
+            beacon=beacon,
+            last=self._tip.prev,
+            root=self._tip.frontier.root(),
+            size=self._tip.size,
+            streams_count=len(leaves),
+            streams_root=streams.list_root(leaves),
+        )
+        notary = self._keys.get(self._authority.notary, "notary")
+        row = heartbeat_claim(self._authority.origin, notary, payload, now)
+        appended = self.append_own(row, recorded_at=now)
+        self._beat, self._step_seen = Beat(payload.size, now), self._step()
+        return appended
+
+    @property
+    def _batch_events_max(self) -> int:
+        """A batch fits between two heartbeats."""
+        return min(BATCH_EVENTS_MAX, self._authority.policy.heartbeat_events_max)
 
     def accept_clock(self) -> None:
-        """From here on the wall clock counts again."""
-        self._clock_step = 0
-        self._wall, self._steady = self._clock.now_ns(), self._clock.monotonic_ns()
+        """Count steps of the wall clock from here on: somebody vouched for it."""
+        self._wall, self._steady, self._step_seen = self._clock.now_ns(), self._clock.monotonic_ns(), 0
 
     def _take(self) -> list[Request]:
         taken: list[Request] = []
         with self._queue_lock:
             events = 0
-            while self._queue and (not taken or events + len(self._queue[0].rows) <= BATCH_EVENTS_MAX):
+            while self._queue and (not taken or events + len(self._queue[0].rows) <= self._batch_events_max):
                 request = self._queue.popleft()
                 taken.append(request)
                 events += len(request.rows)
             self._queued -= events
         return taken
 
-    def _plan(self, requests: list[Request]) -> Planned:
+    def _plan(self, requests: list[Request], recorded_at: int) -> Planned:
         """Who gets in, and where: from here on the next batch links behind this one."""
         self._check_running()
-        recorded_at = self._recorded_at()
         admission = Admission(self._known(), self._authority, first_seq=self._tip.size, recorded_at=recorded_at)
         verdicts = [admission.admit(request.rows, atomic=request.atomic) for request in requests]
         plan = link(self._tip, admission.rows, self._stream_head, recorded_at)
@@ -409,15 +451,46 @@ class Writer:
         digest = hashing.claim_hash(row.claim)
         return {row.key_id: counter_after(before, claim.author_seq, claim.author_prev, digest)}
 
-    def _recorded_at(self, *, may_step: bool = False) -> int:
-        """Now; never before the last. A step of the wall clock against the steady one stops appends until it is accepted."""
-        wall, steady = self._clock.now_ns(), self._clock.monotonic_ns()
-        self._clock_step = (wall - self._wall) - (steady - self._steady)  # slewing moves both alike: only steps add up
-        if abs(self._clock_step) > CLOCK_STEP_NS_MAX and not may_step:
-            raise Refused(
-                f"the wall clock stepped by {self._clock_step / 1e9:+.3f} s: appends wait for a signed ledger.clock (dna clock)"
+    def clock_error(self) -> ClockWrong | None:
+        """Why appends wait for the clock, if they do."""
+        try:
+            self._check_clock(self._clock.now_ns(), NO_VOUCH)
+        except ClockWrong as error:
+            return error
+        return None
+
+    def _next_time(self, vouch: Vouch, coming: int) -> int:
+        """Return the time of the next commit, of `coming` entries. If a heartbeat is due before them, append it: at the same time,
+        so that nothing that happens between the two makes them late. The caller has `_turn`."""
+        wall = self._clock.now_ns()
+        self._check_clock(wall, vouch)
+        now = max(wall, self._tip.recorded_at)
+        last = self._tip.size + coming - 1
+        beat, limits = self._beat, Limits.of(self._authority.policy)
+        late = beat is None or pace.overdue(limits, beat, last, now)
+        if coming and (late or self._step() - self._step_seen > CLOCK_STEP_NS_MAX):
+            with self._committing:
+                self._append_heartbeat(now)
+        return now
+
+    def _check_clock(self, wall: int, vouch: Vouch) -> None:
+        """Raise ClockWrong where the wall clock lies before the last entry, or further after it, or further from the steady clock,
+        than policy lets pass (docs/format.md, section 6)."""
+        last, limits = self._tip.recorded_at, Limits.of(self._authority.policy)
+        if wall < last - CLOCK_STEP_NS_MAX:
+            raise ClockWrong(
+                f"the clock is {(last - wall) / 1e9:.3f} s before the last entry's recorded_at: appends wait until it has passed"
             )
-        return max(wall, self._tip.recorded_at)
+        if (wrong := pace.stepped(limits, vouch, last, wall)) is not None:
+            raise ClockWrong(f"{wrong} (dna clock)")
+        if vouch == NO_VOUCH and self._step() > limits.pause_ns:
+            raise ClockWrong(
+                f"the wall clock stepped by {self._step() / 1e9:+.3f} s since start: appends wait for a signed ledger.clock (dna clock)"
+            )
+
+    def _step(self) -> int:
+        """How far the wall clock was set since it was last vouched for, in ns. Slewing moves both clocks alike."""
+        return (self._clock.now_ns() - self._wall) - (self._clock.monotonic_ns() - self._steady)
 
     def _check_running(self) -> None:
         if self._stopped is not None:

@@ -14,7 +14,8 @@
     ├── ProofRejected         a proof, note or piece of evidence does not hold 422
     ├── Busy                  the queue is full: try again later               503
     ├── Unavailable           the ledger is closed                           503
-    │   └── WriterStopped     its writer met an error: start it again          503
+    │   ├── WriterStopped     its writer met an error: start it again          503
+    │   └── ClockWrong        appends wait for the clock, or a word for it     503
     ├── CannotOpen            start-up refused, and why                        503
     ├── StoreFailed           a write did not succeed: stops the writer        503
     ├── FoldFailed            a fold raised for an event: stops its follower   500
@@ -82,6 +83,10 @@ class Unavailable(LedgerError):
 
 class WriterStopped(Unavailable):
     """An error stopped the ledger's writer: what is stored is for the next start to find out."""
+
+
+class ClockWrong(Unavailable):
+    """The clock lies where entries may not be recorded without more: appends wait, nothing else does."""
 
 
 class CannotOpen(LedgerError):

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from decision_dna.schemas.claims import Attestation, Hash, Id, Natural
@@ -9,6 +10,11 @@ from decision_dna.schemas.payloads import Payload, payload_type
 
 KeyId = Annotated[bytes, Meta(min_length=8, max_length=8)]
 Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Seconds = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+OriginText = Annotated[str, Meta(max_length=128)]
+SourceText = Annotated[str, Meta(max_length=64)]
+RoleText = Annotated[str, Meta(max_length=32)]
+Reason = Annotated[str, Meta(max_length=500)]
 
 GENESIS = "ledger.genesis"
 KEY = "ledger.key"
@@ -21,27 +27,49 @@ AUTHORITY_TYPES = frozenset({GENESIS, KEY, POLICY})
 
 
 class SourceRule(Payload, frozen=True):
-    """What a source needs at least, and which author keys may speak for it (any bound to it, where none is named)."""
+    """What a source needs at least, and which author keys may speak for it (any bound to it, if none is named).
+
+    Role `system`: the source is the engine's own, and nobody else speaks for it.
+    """
 
     attestation: Attestation
-    keys: tuple[KeyId, ...]
-    source: str
+    keys: Annotated[tuple[KeyId, ...], Meta(max_length=64)]
+    role: Literal["", "system"]
+    source: SourceText
 
 
 class Policy(Payload, frozen=True):
-    """What the log promises: the longest silence, in seconds and events, and who must sign."""
+    """What the log promises, and who must sign.
+
+    heartbeat_events_max, heartbeat_seconds_max    the longest stretch of entries without a heartbeat
+    anchor_events_max, anchor_seconds_max          the longest stretch without an anchor
+    pause_seconds_max                              the longest step between two entries that needs no outside witness
+    jump_seconds_max                               the longest one that needs no signature of the root key
+    sources_per_principal_max                      sources without a rule that one principal may open
+    """
 
     anchor_events_max: Positive
-    anchor_seconds_max: Positive
+    anchor_seconds_max: Seconds
     default_attestation: Attestation
-    heartbeat_seconds_max: Positive
-    sources: tuple[SourceRule, ...]
+    heartbeat_events_max: Positive
+    heartbeat_seconds_max: Seconds
+    jump_seconds_max: Seconds
+    pause_seconds_max: Seconds
+    sources: Annotated[tuple[SourceRule, ...], Meta(max_length=1024)]
+    sources_per_principal_max: Positive
 
 
 class SuccessorOf(Payload, frozen=True):
     """The head of the log that this one goes on from after a loss."""
 
-    origin: str
+    origin: OriginText
+    root: Hash
+    size: Positive
+
+
+class NamedCheckpoint(Payload, frozen=True):
+    """The log as its root key holder saw it when signing: a size, and the root of so many entries."""
+
     root: Hash
     size: Positive
 
@@ -54,7 +82,7 @@ class Genesis(Payload, frozen=True):
     format_version: Literal[1]
     log_key: Hash
     notary_key: Hash
-    origin: str
+    origin: OriginText
     policy: Policy
     root_key: Hash
     successor_of: SuccessorOf | None
@@ -62,48 +90,62 @@ class Genesis(Payload, frozen=True):
 
 @payload_type(KEY, schema=1)
 class KeyChange(Payload, frozen=True):
-    """A key begins, takes another's place, or ends."""
+    """A key begins, takes another's place, or ends. Recorded at `not_after` (ns) at the latest.
+
+    `operator` and `roles` make an author key an operator's: what it may sign besides its sources' claims.
+    """
 
     action: Literal["register", "rotate", "revoke"]
+    checkpoint: NamedCheckpoint
     key: Hash
+    not_after: Natural
+    operator: SourceText
     overlap: Natural
     purpose: Literal["log", "notary", "anchor", "author"]
     replaces: Annotated[bytes, Meta(max_length=8)]
-    sources: tuple[str, ...]
+    roles: Annotated[tuple[RoleText, ...], Meta(max_length=16)]
+    sources: Annotated[tuple[SourceText, ...], Meta(max_length=1024)]
     suspect_from: Natural | None
 
 
 @payload_type(POLICY, schema=1)
 class PolicyChange(Payload, frozen=True):
-    """A new policy, from the next entry on."""
+    """A new policy, from the next entry on. Recorded at `not_after` (ns) at the latest."""
 
+    checkpoint: NamedCheckpoint
+    not_after: Natural
     policy: Policy
 
 
 @payload_type(CLOCK, schema=1)
 class ClockStep(Payload, frozen=True):
-    """An operator vouches for a step of the clock, in ns."""
+    """Root or an operator vouches that the clock went from the last `recorded_at` to a time, both in ns."""
 
-    reason: str
-    step: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+    from_ns: Natural = msgspec.field(name="from")
+    reason: Reason
+    to_ns: Natural = msgspec.field(name="to")
 
 
 class Beacon(Payload, frozen=True):
-    """A recent fact from outside that could not be known before: `kind` is `solana`, `recorded`, or `none`."""
+    """A recent fact from outside that could not be known before: a finalized or recorded Solana block, or none."""
 
-    blockhash: str
-    kind: str
+    block_time: Natural
+    blockhash: Annotated[str, Meta(max_length=64)]
+    kind: Literal["finalized", "recorded", "none"]
     slot: Natural
 
 
-NO_BEACON = Beacon(blockhash="", kind="none", slot=0)
+NO_BEACON = Beacon(block_time=0, blockhash="", kind="none", slot=0)
 
 
 @payload_type(HEARTBEAT, schema=1)
 class Heartbeat(Payload, frozen=True):
-    """All stream heads before this entry, as one root, and the beacon."""
+    """All stream heads before this entry as one root, its own place (`size` = seq, `last` = prev), the tree before it, and the beacon."""
 
     beacon: Beacon
+    last: Hash
+    root: Hash
+    size: Natural
     streams_count: Natural
     streams_root: Hash
 
@@ -114,5 +156,5 @@ class Erasure(Payload, frozen=True):
 
     id: Id
     seq: Natural
-    who: str
-    why: str
+    who: Annotated[str, Meta(max_length=128)]
+    why: Reason

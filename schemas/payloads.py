@@ -18,8 +18,7 @@ from decision_dna.schemas import codec, doubled
 from decision_dna.schemas.errors import InvariantBroken, Malformed, TooLarge, UnknownType
 
 PAYLOAD_BYTES_MAX = 262_144
-OPEN_FAMILIES = ("ledger", "anchor")
-OPEN_TYPES = frozenset({"engine.state", "engine.session", "route.draw_key"})
+OPEN_FAMILIES = frozenset({"ledger", "anchor", "observation", "route", "control", "engine"})
 FOREIGN_FAMILY = "x"
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -73,7 +72,7 @@ def upcaster(name: str, *, from_schema: int) -> Callable[[Upcaster], Upcaster]:
 
 def check_canonical_fields(struct: type[Payload]) -> None:
     """Raise InvariantBroken unless every field name stands in alphabetical order and none has a default."""
-    names = struct.__struct_fields__
+    names = struct.__struct_encode_fields__
     if list(names) != sorted(names):
         raise InvariantBroken(f"{struct.__name__}: fields must stand in alphabetical order, have {names}")
     if struct.__struct_defaults__:
@@ -83,7 +82,7 @@ def check_canonical_fields(struct: type[Payload]) -> None:
 @lru_cache(maxsize=4096)
 def is_open(type_name: str) -> bool:
     """Whether the payload stands in the entry itself, readable by everyone and never erasable."""
-    return type_name.partition(".")[0] in OPEN_FAMILIES or type_name in OPEN_TYPES
+    return type_name.partition(".")[0] in OPEN_FAMILIES
 
 
 def is_foreign(type_name: str) -> bool:

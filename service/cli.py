@@ -148,7 +148,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     ),
     "clock": Command(
         "decision_dna.service.commands.appending:clock",
-        "Vouch for a step of the wall clock with the root key, so that appends go on.",
+        "Vouch for the wall clock as it is now, so that appends go on.",
         "dna clock ledger --reason 'time server was wrong'",
     ),
     "keys": Group(

@@ -14,8 +14,6 @@ from decision_dna.schemas.errors import BadInput, LedgerError
 from decision_dna.schemas.market import BlockSkipped
 from decision_dna.schemas.payloads import check_payload
 
-PRINCIPAL = "engine"
-
 
 class Seen(NamedTuple):
     """A block (or a file that is none), what was said about it, and where each stands."""
@@ -47,7 +45,7 @@ def append_block(ledger: Ledger, item: SourceBlock | SourceSkip) -> Seen:
         slot, events = item.slot, [decide_skip(item)]
     else:
         slot, events = item.block.slot, decide(item.block)
-    outcomes = ledger.append([draft_of(event) for event in events], PRINCIPAL).outcomes
+    outcomes = ledger.append_system([draft_of(event) for event in events]).outcomes
     return Seen(item.name, slot, events, outcomes)
 
 

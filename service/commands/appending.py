@@ -28,7 +28,7 @@ from decision_dna.schemas.errors import (
 from decision_dna.schemas.receipts import BatchReceipt, Problem
 from decision_dna.schemas.submissions import BODY_BYTES_MAX, Body, decode_json
 from decision_dna.schemas.texts import time_text
-from decision_dna.service.commands.places import Adopt, RootKey, is_address, read_root_key, written
+from decision_dna.service.commands.places import Adopt, OperatorKey, RootKey, is_address, read_signing_key, written
 from decision_dna.service.commands.remote import Service
 from decision_dna.service.commands.terminal import (
     Dir,
@@ -258,17 +258,19 @@ def erase(
     why: Annotated[
         str, typer.Option("--why", parser=parse_reason, metavar="TEXT", help="The reason, in the log for good.")
     ],
+    root: RootKey = None,
+    operator: OperatorKey = None,
     adopt: Adopt = False,
     json: Json = False,
 ) -> None:
     """Remove an event's payload, and say so in the log.
 
-    The entry stays, so that the log can still be verified; payload and salt are gone from the database's files.
-    Backups and exports made before still hold them.
+    Signed by root, or by an operator with role `erasure`. The entry stays, so that the log can still be verified;
+    payload and salt are gone from the database's files. Backups and exports made before still hold them.
     """
     with written(directory, adopt=adopt) as ledger:
         target = ledger.reader.resolve(event)
-        seq = _placed(ledger.erase(target, who, why).outcomes[0]).seq
+        seq = _placed(ledger.erase(target, who, why, read_signing_key(ledger, root, operator)).outcomes[0]).seq
     if json:
         write_json({"erased": target, "seq": seq})
     else:
@@ -284,11 +286,16 @@ def clock(
         ),
     ],
     root: RootKey = None,
+    operator: OperatorKey = None,
     json: Json = False,
 ) -> None:
-    """Vouch for a step of the wall clock with the root key, so that appends go on."""
+    """Vouch for the wall clock as it is now, so that appends go on.
+
+    Signed by root, or by an operator with role `clock`. After a pause longer than the policy's jump_seconds_max only root may.
+    """
     with written(directory) as ledger:
-        seq = _placed(ledger.accept_clock(read_root_key(ledger, root), reason).outcomes[0]).seq
+        key = read_signing_key(ledger, root, operator)
+        seq = _placed(ledger.accept_clock(key, reason).outcomes[0]).seq
     if json:
         write_json({"seq": seq})
     else:

@@ -57,7 +57,7 @@ def cheat(
     write(f"  {command}")
 
 
-BY_EARLIER_HEAD = ("reroll",)
+BY_EARLIER_HEAD = ("reroll", "rewind")
 """Lies that only a head from before shows, given with `--head`."""
 BY_OTHER_HEAD = ("split",)
 """Lies that only the heads of both copies show (`dna check --fork`): each copy verifies alone."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from decision_dna.ledger.authority import AuthorKey
 from decision_dna.ledger.hashing import key_id
 from decision_dna.ledger.keyring import read_keyring, write_key
 from decision_dna.ledger.ledger import Ledger
@@ -60,7 +61,7 @@ def show(directory: Dir, json: Json = False) -> None:
         ],
         ("notary", authority.notary, ""),
         ("anchor", authority.anchor, ""),
-        *[("author", author.key, " ".join(author.sources)) for author in authority.authors.values()],
+        *[("author", author.key, _speaks(author)) for author in authority.authors.values()],
     ]
     rows = [
         {
@@ -79,6 +80,11 @@ def show(directory: Dir, json: Json = False) -> None:
     write_table(("purpose", "key id", "public", "private half", "for"), [_cells(row) for row in rows])
     write(f"vkey       {vkey}")
     write(f"root vkey  {root_vkey}")
+
+
+def _speaks(author: AuthorKey) -> str:
+    roles = f"operator {author.operator}: {' '.join(author.roles)}" if author.roles else ""
+    return "; ".join(filter(None, (" ".join(author.sources), roles)))
 
 
 def _cells(row: dict[str, object]) -> tuple[object, ...]:
@@ -100,29 +106,20 @@ def rotate(
 ) -> None:
     """Put a new log, notary or anchor key in the place of the live one.
 
-    The new key's file is DIR/keys/PURPOSE-KEYID.key. Signed by the root key where it is at hand, else by the key that is
-    replaced. `dna verify` keeps holding under an old log key while a head signed by it is kept; evidence is checked with the
+    The new key's file is DIR/keys/PURPOSE-KEYID.key. The root key signs: a key does not sign its own rotation.
+    `dna verify` keeps holding under an old log key while a head signed by it is kept; evidence is checked with the
     key that signed it, or with the root's (`dna keys show`). DIR.vkey becomes the new log key's.
     """
     with written(directory, adopt=adopt) as ledger:
         authority = ledger.writer.authority
         old = {"log": authority.log[-1].key, "notary": authority.notary, "anchor": authority.anchor}[purpose]
-        root_here = root is not None or ledger.keys.has(authority.root)
-        signer = read_root_key(ledger, root) if root_here else ledger.keys.get(old, purpose)
+        signer = read_root_key(ledger, root)
         seed = os.urandom(32)
         new = SigningKey(seed)
         # The file first: if the process dies before the entry stands, a key is left that nobody named.
         file = _written_key(directory / "keys", f"{purpose}-{key_id(new.public).hex()}", purpose, seed)
         ledger.keys.add(purpose, new)
-        change = KeyChange(
-            action="rotate",
-            key=new.public,
-            overlap=overlap,
-            purpose=purpose,
-            replaces=key_id(old),
-            sources=(),
-            suspect_from=None,
-        )
+        change = ledger.key_change("rotate", purpose, new.public, replaces=key_id(old), overlap=overlap)
         seq = _changed(ledger, signer, change, file)
         vkey = ledger.vkey
     if purpose == "log":
@@ -136,8 +133,17 @@ def rotate(
 def register(
     directory: Dir,
     source: Annotated[
-        list[str], typer.Option("--source", metavar="NAME", help="A source that it may speak for; may be repeated.")
-    ],
+        list[str] | None,
+        typer.Option("--source", metavar="NAME", help="A source that it may speak for; may be repeated."),
+    ] = None,
+    operator: Annotated[
+        str,
+        typer.Option("--operator", metavar="NAME", help="Make it an operator's key; one operator may have several."),
+    ] = "",
+    role: Annotated[
+        list[str] | None,
+        typer.Option("--role", metavar="ROLE", help="What the operator may sign: clock, erasure; may be repeated."),
+    ] = None,
     public: Annotated[
         bytes | None, typer.Option("--public", parser=parse_public, metavar="HEX", help="The author's public key.")
     ] = None,
@@ -150,6 +156,8 @@ def register(
 ) -> None:
     """Let an author's key speak for sources.
 
+    With --operator and --role it may also sign for the ledger itself: vouch for the clock, erase payloads.
+
     Give the author's --public key, or make a --new one: its file is the author's, and not kept in the ledger.
     """
     if (public is None) == (new is None):
@@ -157,17 +165,10 @@ def register(
     with written(directory, adopt=adopt) as ledger:
         signer = read_root_key(ledger, root)
         key = _new_author(new) if new is not None else public or b""
-        change = KeyChange(
-            action="register",
-            key=key,
-            overlap=0,
-            purpose="author",
-            replaces=b"",
-            sources=tuple(sorted(set(source))),
-            suspect_from=None,
-        )
+        change = ledger.key_change("register", "author", key, sources=source or (), operator=operator, roles=role or ())
         seq = _changed(ledger, signer, change, new)
-    _say(json, {"seq": seq, "purpose": "author", "key_id": key_id(key).hex(), "sources": sorted(set(source))})
+    facts = {"sources": list(change.sources), "operator": operator or None, "roles": list(change.roles) or None}
+    _say(json, {"seq": seq, "purpose": "author", "key_id": key_id(key).hex(), **facts})
 
 
 def _new_author(file: Path) -> bytes:
@@ -194,15 +195,7 @@ def revoke(
         author = ledger.writer.authority.authors.get(key)
         if author is None:
             raise NotFound(f"no live author key {key.hex()}")
-        change = KeyChange(
-            action="revoke",
-            key=author.key,
-            overlap=0,
-            purpose="author",
-            replaces=key,
-            sources=(),
-            suspect_from=suspect_from,
-        )
+        change = ledger.key_change("revoke", "author", author.key, replaces=key, suspect_from=suspect_from)
         seq = _changed(ledger, read_root_key(ledger, root), change)
     _say(json, {"seq": seq, "purpose": "author", "key_id": key.hex(), "suspect_from": suspect_from})
 

@@ -26,16 +26,21 @@ class _Rule(msgspec.Struct, forbid_unknown_fields=True):
     source: str
     attestation: str
     keys: tuple[str, ...] = ()
+    role: str = ""
 
 
 class _PolicyFile(msgspec.Struct, forbid_unknown_fields=True):
-    """A policy as a file has it; what is left out is the default."""
+    """A policy as a file has it; what is left out is the default. Source `engine` is the system's unless a rule says otherwise."""
 
     anchor_events_max: int = DEFAULT_POLICY.anchor_events_max
     anchor_seconds_max: int = DEFAULT_POLICY.anchor_seconds_max
     default_attestation: str = DEFAULT_POLICY.default_attestation
+    heartbeat_events_max: int = DEFAULT_POLICY.heartbeat_events_max
     heartbeat_seconds_max: int = DEFAULT_POLICY.heartbeat_seconds_max
+    jump_seconds_max: int = DEFAULT_POLICY.jump_seconds_max
+    pause_seconds_max: int = DEFAULT_POLICY.pause_seconds_max
     sources: tuple[_Rule, ...] = ()
+    sources_per_principal_max: int = DEFAULT_POLICY.sources_per_principal_max
 
 
 def init(
@@ -126,10 +131,14 @@ def read_policy(path: Path) -> Policy:
             {
                 "attestation": rule.attestation,
                 "keys": sorted(hex_bytes(key, 8, "key id") for key in rule.keys),
+                "role": rule.role,
                 "source": rule.source,
             }
-            for rule in sorted(said.sources, key=lambda rule: rule.source)
+            for rule in said.sources
         ]
+        given = {rule.source for rule in said.sources}
+        rules += [msgspec.structs.asdict(rule) for rule in DEFAULT_POLICY.sources if rule.source not in given]
+        rules.sort(key=lambda rule: str(rule["source"]))
         policy = msgspec.convert({**msgspec.structs.asdict(said), "sources": rules}, Policy)
         check_policy(policy)
     except (msgspec.MsgspecError, ValueError, LedgerError) as error:  # tomllib raises ValueError for very long numbers

@@ -151,6 +151,27 @@ def read_root_key(ledger: Ledger, file: Path | None) -> SigningKey:
     return key
 
 
+OperatorKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--operator",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="An operator's key file, to sign in root's place.",
+    ),
+]
+
+
+def read_signing_key(ledger: Ledger, root: Path | None, operator: Path | None) -> SigningKey:
+    """The key of the operator if one is given, else root's. Raises BadParameter, Unavailable, CannotOpen."""
+    if operator is None:
+        return read_root_key(ledger, root)
+    if root is not None:
+        raise typer.BadParameter("give --root or --operator, not both")
+    return SigningKey(read_key(operator)[1])
+
+
 def named(directory: Path) -> Path:
     """The same folder by a name that others can be made from, such as DIR.vkey: `.` has none."""
     return directory.resolve() if directory.name in ("", "..") else directory

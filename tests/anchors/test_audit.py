@@ -18,8 +18,8 @@ from decision_dna.ledger.opening import create, open_ledger
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.verification import AuthorityEntry, Joint, Step, fold_schedule
 from decision_dna.schemas.anchoring import CONFIRMED, AnchorConfirmed
-from decision_dna.schemas.ledgering import KEY, KeyChange
 from tests.anchors.samples import OTHER_KEY
+from tests.ledger.samples import change_key
 
 ORIGIN = "example.org/log"
 
@@ -131,16 +131,7 @@ async def test_an_anchored_head_that_the_log_key_did_not_sign_is_named(ledger, c
 async def test_an_anchor_stands_under_the_key_of_its_time(ledger, chain):
     await two_anchors(ledger, chain)
     old = ledger.keys.of_purpose("anchor")[0]
-    change = KeyChange(
-        action="rotate",
-        key=OTHER_KEY.public,
-        overlap=0,
-        purpose="anchor",
-        replaces=key_id(old.public),
-        sources=(),
-        suspect_from=None,
-    )
-    ledger.append_signed(ledger.sign_own(old, KEY, change))
+    change_key(ledger, "rotate", "anchor", OTHER_KEY.public, replaces=key_id(old.public))
     assert verified(ledger).findings == []
     late = await anchored(ledger, chain, 2, b"\x01" * 32)
     ledger.append_anchor(CONFIRMED, late)

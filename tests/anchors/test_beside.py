@@ -23,9 +23,9 @@ from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.schemas.anchoring import AnchorConfirmed
 from decision_dna.schemas.evidence import AnchorGiven
-from decision_dna.schemas.ledgering import KEY, KeyChange
 from decision_dna.service.anchoring import anchor_once
 from tests.anchors.samples import BLOCKHASH, OTHER_KEY
+from tests.ledger.samples import change_key
 
 ORIGIN = "example.org/log"
 
@@ -147,16 +147,7 @@ async def test_every_lie_beside_evidence_is_step_nines(name, ledger, chain):
 async def test_a_key_that_was_replaced_anchors_no_later_head(ledger, chain):
     old = ledger.keys.of_purpose("anchor")[0]
     _, before = await anchor_once(ledger, chain)
-    change = KeyChange(
-        action="rotate",
-        key=OTHER_KEY.public,
-        overlap=0,
-        purpose="anchor",
-        replaces=key_id(old.public),
-        sources=(),
-        suspect_from=None,
-    )
-    placed = ledger.append_signed(ledger.sign_own(old, KEY, change)).outcomes[0]
+    placed = change_key(ledger, "rotate", "anchor", OTHER_KEY.public, replaces=key_id(old.public)).outcomes[0]
     size = ledger.reader.size
     assert checked(ledger, size, given(before), (0, placed.seq)).holds
     memo = build_memo(0, bytes(32), ledger.reader.note_of(size))

@@ -35,11 +35,11 @@ from decision_dna.ledger.writer import Placed
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import decode_claim
 from decision_dna.schemas.errors import CannotOpen, Unavailable
-from decision_dna.schemas.ledgering import KEY, KeyChange
+from decision_dna.schemas.ledgering import KEY
 from tests.attacks.samples import honest
 from tests.ledger import memory_log
 from tests.ledger.memory_log import keyring, new_log
-from tests.ledger.samples import AUTHOR, ORIGIN, Author, copy_ledger, draft, register
+from tests.ledger.samples import AUTHOR, ORIGIN, Author, change_key, copy_ledger, draft, register
 
 LEDGER_STREAM = b"ledger/ledger"
 BATCH = 1024
@@ -136,19 +136,6 @@ class Revoked(msgspec.Struct, frozen=True):
 REVOKED_AT = 3 + BATCH
 
 
-def revocation(key: SigningKey) -> KeyChange:
-    """The end of an author's key."""
-    return KeyChange(
-        action="revoke",
-        key=key.public,
-        overlap=0,
-        purpose="author",
-        replaces=key.key_id,
-        sources=(),
-        suspect_from=None,
-    )
-
-
 @pytest.fixture(scope="module")
 def revoked() -> Revoked:
     ledger, store, clock = new_log()
@@ -157,7 +144,7 @@ def revoked() -> Revoked:
     ledger.append([author.say(1, clock.now_ns())])
     ledger.append([draft(number, "raw") for number in range(BATCH)])
     before = vouch(ledger, 0, 1)
-    ledger.append_signed(ledger.sign_own(ledger.keys.of_purpose("root")[0], KEY, revocation(AUTHOR)))
+    change_key(ledger, "revoke", "author", AUTHOR.public, replaces=AUTHOR.key_id)
     for _ in range(BATCHES):
         ledger.append([draft(number, "raw") for number in range(BATCH)])
     ledger.heartbeat()
@@ -301,7 +288,7 @@ def test_a_statement_of_another_history_counts_for_nothing() -> None:
     theirs = vouch(ledger, 0)
     again = resume(None, kept, MemoryLock(head), keyring(), clock)
     register(again)
-    again.append_signed(again.sign_own(again.keys.of_purpose("root")[0], KEY, revocation(AUTHOR)))
+    change_key(again, "revoke", "author", AUTHOR.public, replaces=AUTHOR.key_id)
     assert again.reader.size == decode_accounted(theirs).size
     put(kept, "meta", layout.ACCOUNTED_KEY, theirs)
     put(kept, "meta", layout.AUTHORITY_KEY, codec.encode([0]))
@@ -449,7 +436,7 @@ def test_a_new_log_key_makes_a_statement_of_its_own_and_the_old_one_vouches_for_
     ledger.append([draft(number, "raw") for number in range(600)])
     theirs, old, new = vouch(ledger, 0), keys.of_purpose("log")[0], SigningKey(b"the next log key".ljust(32))
     keys.add("log", new)
-    ledger.append_signed(ledger.sign_own(keys.of_purpose("root")[0], KEY, rotation("log", old.public, new)))
+    change_key(ledger, "rotate", "log", new.public, replaces=old.key_id)
     head = ledger.reader.head()
     ledger.append([draft(1, "raw")])
     assert (said_in(store).size, said_in(store).root, said_in(store).seqs) == (head.size, head.root, (0, 601))
@@ -464,19 +451,6 @@ def test_a_new_log_key_makes_a_statement_of_its_own_and_the_old_one_vouches_for_
 # --- heads that only want a signature --------------------------------------------------------------------------------
 
 
-def rotation(purpose: str, live: bytes, new: SigningKey) -> KeyChange:
-    """A key in the place of the live one."""
-    return KeyChange(
-        action="rotate",
-        key=new.public,
-        overlap=0,
-        purpose=purpose,  # type: ignore[arg-type]
-        replaces=hashing.key_id(live),
-        sources=(),
-        suspect_from=None,
-    )
-
-
 def test_a_log_of_somebody_elses_does_not_get_our_signature() -> None:
     """His own genesis and keys; then, past the lock, he hands over to our log key, and waits for our next start."""
     ours, clock, store = keyring(), ManualClock(memory_log.START), MemoryStore()
@@ -489,7 +463,8 @@ def test_a_log_of_somebody_elses_does_not_get_our_signature() -> None:
     ledger = resume(None, store, lock, Keyring(held, b""), clock)
     for purpose in ("notary", "log"):
         lock.faults = Faults(lock.advances + 1 if purpose == "log" else 0)
-        change = rotation(purpose, his[purpose].public, ours.of_purpose(purpose)[0])
+        new = ours.of_purpose(purpose)[0]
+        change = ledger.key_change("rotate", purpose, new.public, replaces=his[purpose].key_id)  # type: ignore[arg-type]
         with nullcontext() if purpose == "notary" else pytest.raises(Unavailable):
             ledger.append_signed(ledger.sign_own(his["root"], KEY, change))
     head = lock.restart().read()

@@ -19,15 +19,26 @@ from decision_dna.ledger.lock import HeadLock, Locked
 from decision_dna.ledger.memory import MemoryStore
 from decision_dna.ledger.proving import Around, leaves_before, prove_event, prove_run
 from decision_dna.ledger.rocks import RocksStore
+from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.verification import AuthorityEntry, fold_schedule
 from decision_dna.schemas import codec
 from decision_dna.schemas.errors import LedgerError
 from decision_dna.schemas.evidence import AnchorGiven
-from decision_dna.schemas.ledgering import ERASURE, GENESIS, HEARTBEAT, KEY, POLICY, Erasure, Genesis, KeyChange
+from decision_dna.schemas.ledgering import (
+    ERASURE,
+    GENESIS,
+    HEARTBEAT,
+    KEY,
+    POLICY,
+    Erasure,
+    Genesis,
+    KeyChange,
+    NamedCheckpoint,
+)
 from tests.attacks.samples import add_own, export_of, honest, vkey_of
 from tests.ledger.memory_log import Events, new_log
-from tests.ledger.samples import AUTHOR, ORIGIN, START, Author, draft, new_ledger, register
+from tests.ledger.samples import AUTHOR, ORIGIN, START, Author, change_key, draft, new_ledger, register
 
 
 def test_an_erasure_is_held_against_its_target_wherever_that_lies_in_its_run(tmp_path: Path) -> None:
@@ -228,10 +239,7 @@ def test_what_a_revocation_calls_suspect_is_reported(tmp_path: Path) -> None:
         register(ledger)
         ledger.append([author.say(1, clock.now_ns())])
         name = hashing.key_id(AUTHOR.public)
-        change = KeyChange(
-            action="revoke", key=AUTHOR.public, overlap=0, purpose="author", replaces=name, sources=(), suspect_from=0
-        )
-        ledger.append_signed(ledger.sign_own(ledger.keys.of_purpose("root")[0], KEY, change))
+        change_key(ledger, "revoke", "author", AUTHOR.public, replaces=name, suspect_from=0)
     report = verify_folder(tmp_path / "d", vkey_of(tmp_path / "d"))
     assert report.holds
     assert b"suspect" in msgspec.json.encode(report)
@@ -256,10 +264,14 @@ def test_folding_keys_keeps_memory_in_proportion(tmp_path: Path) -> None:
     for seq in range(1, 400):
         change = KeyChange(
             action="register",
-            key=seq.to_bytes(32),
+            checkpoint=NamedCheckpoint(root=bytes(32), size=1),
+            key=SigningKey(seq.to_bytes(32)).public,
+            not_after=2**63 - 1,
+            operator="",
             overlap=0,
             purpose="author",
             replaces=b"",
+            roles=(),
             sources=("bot",),
             suspect_from=None,
         )

@@ -25,7 +25,7 @@ from decision_dna.service.commands.remote_source import RemoteSource
 from decision_dna.service.http.server import serving
 from decision_dna.service.settings import Settings
 from tests.cli.calling import Said, dna, done, is_one_sentence, new_ledger, submission, vkey_of, write_lines
-from tests.ledger.samples import ORIGIN, POLICY, fill
+from tests.ledger.samples import ORIGIN, POLICY, SECOND, draft, fill
 from tests.ledger.samples import new_ledger as new_sample
 
 
@@ -36,6 +36,11 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ledger, clock = new_sample(path)
     with ledger:
         fill(ledger, clock, 2)
+        for number in range(4):  # so long that a heartbeat that is taken out is missed
+            clock.advance(40 * SECOND)
+            ledger.append([draft(number)])
+        ledger.heartbeat()
+        ledger.append([draft(990, "raw")])
     return path
 
 

@@ -108,7 +108,7 @@ def random_detections(chance: Random, count: int) -> list[Draft]:
             found = arbitrage((pool, "p", pool), wallet, chance.randrange(100))
         else:
             found = {"n": 1}
-        drafts.append(Draft(type=kind, schema=1, source="dex", payload=codec.encode(found)))
+        drafts.append(Draft(type=kind, schema=1, source="engine", payload=codec.encode(found)))
     return drafts
 
 
@@ -160,7 +160,7 @@ class Engine:
     def run(self, counts: tuple[int, ...]) -> "Engine":
         for count in counts:
             self.clock.advance(1)
-            self.ledger.append(random_detections(self.chance, count))
+            self.ledger.append_system(random_detections(self.chance, count))
             self.followers.catch_up()
             commit_state(self.ledger, self.follower)
         self.followers.catch_up()
@@ -309,7 +309,7 @@ def test_killed_between_any_two_writes_the_state_is_that_of_its_cursor(save_even
 def test_a_row_that_changed_long_before_the_save_is_saved():
     engine = Engine(7, save_events=1000)
     rare = codec.encode(arbitrage(("seLdom",), "w", 5))
-    engine.ledger.append([Draft(type="detection.arbitrage", schema=1, source="dex", payload=rare)])
+    engine.ledger.append_system([Draft(type="detection.arbitrage", schema=1, source="engine", payload=rare)])
     engine.followers.catch_up()
     assert read_rows(engine.store, state_prefix(DETECTIONS)) == []
     engine.run((1100,))
@@ -337,7 +337,7 @@ def append_state(engine: Engine, **changes: object) -> None:
     said, _ = engine.follower.commitment()
     fields = {name: getattr(said, name) for name in said.__struct_fields__} | changes
     payload = codec.encode(StateCommitted(**fields))
-    engine.ledger.append([Draft(type=STATE, schema=1, source="engine", payload=payload)])
+    engine.ledger.append_system([Draft(type=STATE, schema=1, source="engine", payload=payload)])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.writer import Placed
 from decision_dna.schemas import codec
-from decision_dna.schemas.ledgering import Policy
+from decision_dna.schemas.ledgering import Policy, SourceRule
 
 START = 1_790_000_000 * 10**9
 SECOND = 10**9
@@ -22,8 +22,12 @@ POLICY = Policy(
     anchor_events_max=1000,
     anchor_seconds_max=3600,
     default_attestation="none",
+    heartbeat_events_max=1_000_000,
     heartbeat_seconds_max=60,
-    sources=(),
+    jump_seconds_max=20 * 365 * 86_400,
+    pause_seconds_max=10 * 365 * 86_400,
+    sources=(SourceRule("notary", (), "system", "engine"),),
+    sources_per_principal_max=100,
 )
 TYPES = ("x.seen", "x.seen.twice", "x.seenless", "x.a.b.c", "y")
 SOURCES = ("dex", "dex-2", "de", "bot")

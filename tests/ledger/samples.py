@@ -2,6 +2,9 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from decision_dna.ledger import hashing
 from decision_dna.ledger.clock import ManualClock
@@ -11,9 +14,10 @@ from decision_dna.ledger.lock import Lock
 from decision_dna.ledger.opening import create, lock_file, open_ledger
 from decision_dna.ledger.plan import AuthorDraft, Draft
 from decision_dna.ledger.signatures import SigningKey
+from decision_dna.ledger.writer import Appended
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import VERSION, ZEROS, Claim
-from decision_dna.schemas.ledgering import KEY, KeyChange, Policy, SourceRule
+from decision_dna.schemas.ledgering import KEY, Policy, SourceRule
 from decision_dna.schemas.payloads import payload_from_json
 
 ORIGIN = "example.org/demo"
@@ -23,9 +27,18 @@ POLICY = Policy(
     anchor_events_max=1000,
     anchor_seconds_max=3600,
     default_attestation="notary",
+    heartbeat_events_max=16_384,
     heartbeat_seconds_max=60,
-    sources=(SourceRule("author", (), "bot"), SourceRule("none", (), "raw")),
+    jump_seconds_max=20 * 365 * 86_400,
+    pause_seconds_max=10 * 365 * 86_400,
+    sources=(
+        SourceRule("author", (), "", "bot"),
+        SourceRule("notary", (), "system", "engine"),
+        SourceRule("none", (), "", "raw"),
+    ),
+    sources_per_principal_max=100,
 )
+SHORT_PAUSES = msgspec.structs.replace(POLICY, jump_seconds_max=400 * 86_400, pause_seconds_max=7 * 86_400)
 AUTHOR = SigningKey(bytes(range(32)))
 
 
@@ -84,17 +97,27 @@ class Author:
 
 def register(ledger: Ledger, key: SigningKey = AUTHOR, sources: tuple[str, ...] = ("bot",)) -> None:
     """Bind an author's key to its sources, by the root key."""
-    change = KeyChange(
-        action="register", key=key.public, overlap=0, purpose="author", replaces=b"", sources=sources, suspect_from=None
-    )
-    root = ledger.keys.of_purpose("root")[0]
-    ledger.append_signed(ledger.sign_own(root, KEY, change))
+    change_key(ledger, "register", "author", key.public, sources=sources)
 
 
-def new_ledger(path: Path, clock: ManualClock | None = None) -> tuple[Ledger, ManualClock]:
-    """An empty ledger (but for genesis) under POLICY, with a clock to advance."""
+def root_of(ledger: Ledger) -> SigningKey:
+    """The root key."""
+    return ledger.keys.of_purpose("root")[0]
+
+
+def change_key(ledger: Ledger, action: str, purpose: str, key: bytes, **fields: Any) -> Appended:
+    """Change a key, signed by root."""
+    change = ledger.key_change(action, purpose, key, **fields)  # type: ignore[arg-type]  # a test may give any
+    return ledger.append_signed(ledger.sign_own(root_of(ledger), KEY, change))
+
+
+def new_ledger(path: Path, clock: ManualClock | None = None, policy: Policy = POLICY) -> tuple[Ledger, ManualClock]:
+    """An empty ledger (but for genesis) under POLICY, with a clock to advance.
+
+    POLICY allows long pauses, so that tests can go on with the machine's clock; SHORT_PAUSES does not.
+    """
     clock = clock or ManualClock(START)
-    create(path, ORIGIN, policy=POLICY, clock=clock)
+    create(path, ORIGIN, policy=policy, clock=clock)
     return open_ledger(path, clock=clock), clock
 
 

@@ -13,7 +13,7 @@ from decision_dna.ledger.plan import prepare_signed
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.schemas.claims import decode_claim
 from decision_dna.schemas.errors import Refused
-from decision_dna.schemas.ledgering import KEY, KeyChange
+from decision_dna.schemas.ledgering import KEY
 from tests.ledger.memory_log import ORIGIN, new_log
 from tests.second_verifier.both import second
 
@@ -66,15 +66,8 @@ def changed(case: str, *others: bytes) -> Any:
     action, purpose, sources = CHANGES[case]
     authority = ledger.writer.authority
     live = {"log": authority.log[-1].key, "notary": authority.notary, "anchor": authority.anchor}
-    change = KeyChange(
-        action=action,  # type: ignore[arg-type]
-        key=NEW.public,
-        overlap=0,
-        purpose=purpose,  # type: ignore[arg-type]
-        replaces=key_id(live[purpose]) if action == "rotate" else b"",
-        sources=sources,
-        suspect_from=None,
-    )
+    replaced = key_id(live[purpose]) if action == "rotate" else b""
+    change = ledger.key_change(action, purpose, NEW.public, replaces=replaced, sources=sources)  # type: ignore[arg-type]
     row = prepare_signed(ledger.sign_own(ledger.keys.of_purpose("root")[0], KEY, change), origin=ORIGIN)
     used = {**authority.used, **{key_id(NEW.public): other for other in others}}
     entry = provisional_entry(row, 1, 0)
@@ -93,7 +86,9 @@ def test_the_second_verifier_asks_for_every_purpose(purpose: str) -> None:
     keys = second.Keys.__new__(second.Keys)
     keys.used, keys.authors, keys.log_rotations = {second.key_id_of(NEW.public): OTHER}, {}, []
     keys.live = dict.fromkeys(("log", "notary", "anchor"), ONE)
-    change = second.KeyChange("rotate", NEW.public, 0, purpose, second.key_id_of(ONE), (), None)
+    rights: dict[str, Any] = {"named": None, "operator": "", "roles": (), "sources": (), "suspect_from": None}
+    named = {"purpose": purpose, "replaces": second.key_id_of(ONE)}
+    change = second.KeyChange(action="rotate", key=NEW.public, overlap=0, **named, **rights)
     with pytest.raises(second.Rejected, match="stands for two keys"):
         if purpose == "author":
             keys._register(replaced(change, action="register", sources=("bot",)))

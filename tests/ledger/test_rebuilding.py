@@ -46,7 +46,9 @@ def _filled() -> tuple[Ledger, MemoryStore, ManualClock]:
     events, seen = Events(5), codec.encode({"n": 1})
     for _ in range(BLOCKS):
         events.append(ledger, clock, BLOCK_EVENTS - 3)
-        ledger.append([Draft(type="detection.unheard_of", schema=1, source=f"dex-{n}", payload=seen) for n in range(3)])
+        ledger.append_system(
+            [Draft(type="detection.unheard_of", schema=1, source="engine", payload=seen) for _ in range(3)]
+        )
     Followers(store, ledger.reader, [IndexFollower(), ProjectionFollower(DETECTIONS, save_events=1)]).catch_up()
     return ledger, store, clock
 

@@ -52,7 +52,15 @@ def test_a_heartbeat_is_written_at_the_start_where_none_is_recent(tmp_path) -> N
 
 def test_heartbeats_go_on_within_what_the_policy_allows(tmp_path) -> None:
     policy = Policy(
-        anchor_events_max=1, anchor_seconds_max=1, default_attestation="none", heartbeat_seconds_max=1, sources=()
+        anchor_events_max=1,
+        anchor_seconds_max=1,
+        default_attestation="none",
+        heartbeat_events_max=1000,
+        heartbeat_seconds_max=1,
+        jump_seconds_max=1,
+        pause_seconds_max=1,
+        sources=(),
+        sources_per_principal_max=100,
     )
     create(tmp_path / "d", "example.org/quick", policy=policy)
     with open_ledger(tmp_path / "d") as ledger:
