@@ -36,8 +36,6 @@ LONG_AGO = 1_700_000_000 * SECOND
 BATCH_MAX = 30
 ASKED_MAX = 5_000
 PRINCIPALS = ("alice", "bob", "local", "Engine", "größe", "o" * 128)
-BELIEVED = frozenset({"engine.state", "anchor.confirmed"})
-"""What verification believes and a stranger may still say: left out until the registry says who may speak a type."""
 BODIES = {"json": as_json, "msgpack": as_msgpack, "ndjson": as_ndjson}
 
 
@@ -53,7 +51,7 @@ class Log:
     def __init__(self, seed: int) -> None:
         self.chance = Random(seed)
         self.ledger, self.store, self.clock = new_log()
-        self.submitter = Submitter(self.chance, BELIEVED)
+        self.submitter = Submitter(self.chance)
         self.projections = [ProjectionFollower(projection) for projection in PROJECTIONS]
         self.followers = Followers(self.store, self.ledger.reader, [IndexFollower(), *self.projections])
         self.outcomes: Counter[str] = Counter()
@@ -82,7 +80,7 @@ class Log:
             Draft(type=name, schema=schema, source="engine", payload=random_payload(name, schema, chance))
             for name, schema in chance.choices(own, k=chance.randrange(4))
         ]
-        ledger.append(drafts, "engine")
+        ledger.append_system(drafts)
         if chance.random() < 0.3:
             self.followers.catch_up()
             for projection in self.projections:
@@ -171,7 +169,7 @@ MEDIA = {"json": "application/json", "ndjson": "application/x-ndjson", "msgpack"
 
 
 def submit_over_http(tmp_path: Path, chance: Random, count: int, at_once: int) -> None:
-    submitter = Submitter(chance, BELIEVED)
+    submitter = Submitter(chance)
     with service(tmp_path) as served:
         for _ in range(count // at_once):
             submissions = [submitter.submission(served.clock.now_ns()) for _ in range(at_once)]
@@ -193,7 +191,7 @@ def test_submissions_over_the_command_line(tmp_path: Path) -> None:
 
 
 def submit_over_command_line(tmp_path: Path, chance: Random, count: int) -> None:
-    submitter, path = Submitter(chance, BELIEVED), new_ledger(tmp_path)
+    submitter, path = Submitter(chance), new_ledger(tmp_path)
     lines = as_ndjson([submitter.submission(LONG_AGO) for _ in range(count)])
     (tmp_path / "events.ndjson").write_bytes(lines)
     said = dna("append", path, tmp_path / "events.ndjson", "--skip-bad", "--json")
