@@ -266,6 +266,16 @@ def ed25519_verifies(key: bytes, message: bytes, signature: bytes) -> bool:
     return _encode_point(_sum_of_multiples(s, k, minus_key)) == r
 
 
+@lru_cache(maxsize=1 << 12)
+def is_prime_order(key: bytes) -> bool:
+    """Whether the bytes are the canonical encoding of a point of order L: what every key of a log is (section 5)."""
+    point = _decode_point(key)
+    if point is None or _is_small_order(key):
+        return False
+    x, y, z, _ = _sum_of_multiples(0, L, point)
+    return x == 0 and y == z  # [L]A is the identity
+
+
 def key_id_of(key: bytes) -> bytes:
     """The eight bytes by which an entry names a key."""
     return hashlib.sha256(b"ed25519" + key).digest()[:8]
@@ -771,8 +781,8 @@ def tile_path(level: int | None, index: int, width: int = 0) -> str:
 ENTRY_BYTES_MAX, PAYLOAD_BYTES_MAX, SALT_BYTES, CAUSES_MAX = 65_535, 262_144, 16, 64
 MINUTE = 60 * 10**9
 RANKS = {"none": 0, "notary": 1, "author": 2}
-OPEN_WORDS = ("ledger", "anchor")
-OPEN_TYPES = ("engine.state", "engine.session", "route.draw_key")
+OWN_WORDS = ("ledger", "anchor")
+OPEN_WORDS = (*OWN_WORDS, "observation", "route", "control", "engine")
 
 ORIGIN = re.compile(r"[!-*,-~]{1,128}")  # visible ASCII without plus
 TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
@@ -805,7 +815,7 @@ class Claim:
 
     @property
     def is_open(self) -> bool:
-        return self.first_word in OPEN_WORDS or self.type in OPEN_TYPES
+        return self.first_word in OPEN_WORDS
 
 
 @dataclass(frozen=True)
@@ -907,7 +917,7 @@ def _entry_faults(entry: Entry) -> Iterator[str]:
     key_id_length, signature_length = (0, 0) if entry.attestation == "none" else (8, 64)
     notary = entry.attestation == "notary"
     principal_fits = 1 <= byte_length(entry.principal) <= 128 if notary else entry.principal == ""
-    own_words = [word for word in OPEN_WORDS if word in (claim.first_word, claim.source)]
+    own_words = [word for word in OWN_WORDS if word in (claim.first_word, claim.source)]
     rules = (
         (entry.version == 1, "the entry's version is not 1"),
         (
@@ -961,22 +971,34 @@ def check_given_payload(entry: Entry, salted: bytes) -> None:
 
 @dataclass(frozen=True)
 class SourceRule:
-    """What one source needs: at least this attestation, and by these author keys, if any are named."""
+    """What one source needs: at least this attestation, and by these author keys, if any are named; or the system."""
 
     attestation: str
     key_ids: tuple[bytes, ...]
+    role: str
     source: str
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What sources need; the maxima (freshness) are read, but a file cannot be late."""
+    """What sources need, and how far apart heartbeats and times may lie.
+
+    The maxima of anchors are for freshness, and that of sources binds the ledger: both are read and not kept.
+    """
 
     default_attestation: str
+    heartbeat_events_max: int
+    heartbeat_seconds_max: int
+    jump_seconds_max: int
+    pause_seconds_max: int
     rules: tuple[SourceRule, ...]
 
     def rule_for(self, source: str) -> SourceRule | None:
         return next((rule for rule in self.rules if rule.source == source), None)
+
+    def is_system(self, source: str) -> bool:
+        rule = self.rule_for(source)
+        return rule is not None and rule.role == "system"
 
 
 @dataclass(frozen=True)
@@ -992,22 +1014,62 @@ class Genesis:
 
 
 @dataclass(frozen=True)
+class Named:
+    """What root names when it signs a change: the history that it has seen, and until when it may be recorded."""
+
+    root: bytes
+    size: int
+    not_after: int
+
+
+@dataclass(frozen=True)
 class KeyChange:
     """A key that comes, takes another's place, or ends."""
 
     action: str
     key: bytes
+    named: Named
+    operator: str
     overlap: int
     purpose: str
     replaces: bytes
+    roles: tuple[str, ...]
     sources: tuple[str, ...]
     suspect_from: int | None
 
 
 @dataclass(frozen=True)
-class Heartbeat:
-    """What the log says about its streams."""
+class PolicyChange:
+    """A policy that takes the place of the one before."""
 
+    named: Named
+    policy: Policy
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Somebody vouches for a jump of the log's time."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Beacon:
+    """A block of a public chain that was there when the heartbeat was made."""
+
+    block_time: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What the log says about its place, the entries before it, and its streams."""
+
+    beacon: Beacon
+    last: bytes
+    root: bytes
+    size: int
     streams_count: int
     streams_root: bytes
 
@@ -1018,6 +1080,12 @@ class Erasure:
 
     id: bytes
     seq: int
+
+
+KEYS_PER_RULE_MAX, RULES_MAX, SOURCES_MAX, ROLES_MAX = 64, 1024, 1024, 16
+SECONDS_MAX = 2**31 - 1
+ROLE = re.compile(r"[a-z][a-z-]{0,31}")
+BEACON_KINDS = ("finalized", "recorded", "none")
 
 
 def _ascending(values: Sequence[bytes]) -> bool:
@@ -1034,25 +1102,58 @@ def _as_foreign_source(value: Value) -> str:
     """A source that rules and author keys may name: the ledger and its anchors follow rules of their own."""
     name = as_text(value)
     demand(SOURCE.fullmatch(name) is not None, "a source is not 1 to 64 of A-Z a-z 0-9 . _ -")
-    demand(name not in OPEN_WORDS, f"the source {name} takes no rules and no author keys")
+    demand(name not in OWN_WORDS, f"the name {name} is kept for the log itself")
     return name
 
 
+def _as_key(value: Value) -> bytes:
+    key = as_bytes(value, 32)
+    demand(is_prime_order(key), f"{key.hex()} is not the encoding of a point of prime order")
+    return key
+
+
+def _as_short_text(value: Value, characters: int) -> str:
+    text = as_text(value)
+    demand(len(text) <= characters, f"a text is longer than {characters} characters")
+    return text
+
+
 def _as_source_rule(value: Value) -> SourceRule:
-    attestation, keys, source = as_map(value, "attestation", "keys", "source")
+    attestation, keys, role, source = as_map(value, "attestation", "keys", "role", "source")
     key_ids = tuple(as_bytes(key_id, 8) for key_id in as_array(keys))
+    demand(len(key_ids) <= KEYS_PER_RULE_MAX, "a source rule names more than 64 keys")
     demand(_ascending(key_ids), "the keys of a source rule are not ascending")
-    return SourceRule(_as_attestation(attestation), key_ids, _as_foreign_source(source))
+    rule = SourceRule(_as_attestation(attestation), key_ids, as_text(role), _as_foreign_source(source))
+    demand(rule.role in ("", "system"), "a role in the policy is neither empty nor system")
+    plain = rule.attestation == "notary" and rule.key_ids == ()
+    demand(rule.role == "" or plain, "a source of the system is not notarised, or names keys")
+    return rule
 
 
 def _as_policy(value: Value) -> Policy:
-    names = ("anchor_events_max", "anchor_seconds_max", "default_attestation", "heartbeat_seconds_max", "sources")
-    events_max, seconds_max, default, heartbeat_max, sources = as_map(value, *names)
-    for maximum in (events_max, seconds_max, heartbeat_max):
-        as_int(maximum, low=1)
+    seconds = ("anchor_seconds_max", "heartbeat_seconds_max", "jump_seconds_max", "pause_seconds_max")
+    counts = ("anchor_events_max", "heartbeat_events_max", "sources_per_principal_max")
+    default, sources, *maxima = as_map(value, "default_attestation", "sources", *seconds, *counts)
+    highs = [SECONDS_MAX] * len(seconds) + [INT_MAX] * len(counts)
+    numbers = [as_int(maximum, low=1, high=high) for maximum, high in zip(maxima, highs, strict=True)]
+    _, heartbeat_seconds_max, jump_seconds_max, pause_seconds_max, _, heartbeat_events_max, _ = numbers
+    demand(pause_seconds_max <= jump_seconds_max, "pause_seconds_max is above jump_seconds_max")
     rules = tuple(_as_source_rule(rule) for rule in as_array(sources))
+    demand(len(rules) <= RULES_MAX, "the policy has more than 1,024 source rules")
     demand(_ascending([rule.source.encode() for rule in rules]), "the source rules are not ascending")
-    return Policy(_as_attestation(default), rules)
+    return Policy(
+        default_attestation=_as_attestation(default),
+        heartbeat_events_max=heartbeat_events_max,
+        heartbeat_seconds_max=heartbeat_seconds_max,
+        jump_seconds_max=jump_seconds_max,
+        pause_seconds_max=pause_seconds_max,
+        rules=rules,
+    )
+
+
+def _as_named(checkpoint: Value, not_after: Value) -> Named:
+    root, size = as_map(checkpoint, "root", "size")
+    return Named(as_bytes(root, 32), as_int(size, low=1), as_int(not_after))
 
 
 def _as_origin(value: Value) -> str:
@@ -1065,7 +1166,7 @@ def _as_origin(value: Value) -> str:
 def read_genesis(payload: bytes) -> Genesis:
     names = ("anchor_key", "log_key", "notary_key", "root_key")
     fields = as_map(unpack(payload), *names, "format_version", "origin", "policy", "successor_of")
-    anchor_key, log_key, notary_key, root_key = keys = [as_bytes(key, 32) for key in fields[:4]]
+    anchor_key, log_key, notary_key, root_key = keys = [_as_key(key) for key in fields[:4]]
     format_version, origin, policy, successor_of = fields[4:]
     demand(len(set(keys)) == 4, "the four keys of genesis do not all differ")
     as_int(format_version, low=1, high=1)
@@ -1080,14 +1181,20 @@ def read_genesis(payload: bytes) -> Genesis:
 @lru_cache(maxsize=1 << 12)
 def read_key_change(payload: bytes) -> KeyChange:
     """A `ledger.key` payload; the rules that need the keys before it are in `Keys`."""
-    names = ("action", "key", "overlap", "purpose", "replaces", "sources", "suspect_from")
-    action, key, overlap, purpose, replaces, sources, suspect_from = as_map(unpack(payload), *names)
+    texts = ("action", "operator", "purpose")
+    others = ("checkpoint", "key", "not_after", "overlap", "replaces", "roles", "sources", "suspect_from")
+    fields = as_map(unpack(payload), *texts, *others)
+    action, operator, purpose = (as_text(field) for field in fields[:3])
+    checkpoint, key, not_after, overlap, replaces, roles, sources, suspect_from = fields[3:]
     change = KeyChange(
-        action=as_text(action),
-        key=as_bytes(key, 32),
+        action=action,
+        key=_as_key(key),
+        named=_as_named(checkpoint, not_after),
+        operator=operator,
         overlap=as_int(overlap),
-        purpose=as_text(purpose),
+        purpose=purpose,
         replaces=as_bytes(replaces),
+        roles=tuple(as_text(role) for role in as_array(roles)),
         sources=tuple(as_text(source) for source in as_array(sources)),
         suspect_from=None if suspect_from is None else as_int(suspect_from),
     )
@@ -1096,50 +1203,78 @@ def read_key_change(payload: bytes) -> KeyChange:
     demand(change.action == "revoke" or change.suspect_from is None, "suspect_from is for revoke only")
     demand(change.purpose == "log" or change.overlap == 0, "overlap is for the log key only")
     if change.action == "register":
-        demand(change.replaces == b"", "register replaces no key")
-        demand(len(change.sources) > 0, "register names no source")
-        spoken_for = [_as_foreign_source(source).encode() for source in change.sources]
-        demand(_ascending(spoken_for), "the sources are not ascending")
-    if change.action == "revoke":
-        demand(change.sources == (), "revoke names sources")
+        _check_registered(change)
+    if change.action == "revoke" or change.purpose != "author":
+        rights = (change.sources, change.operator, change.roles)
+        demand(rights == ((), "", ()), "sources, operator or roles are named where no key may have them")
     return change
 
 
-@lru_cache(maxsize=1 << 12)
-def read_policy(payload: bytes) -> Policy:
-    (policy,) = as_map(unpack(payload), "policy")
-    return _as_policy(policy)
+def _check_registered(change: KeyChange) -> None:
+    """What a new author key may be: of a plain author, or of an operator with roles."""
+    demand(change.replaces == b"", "register replaces no key")
+    demand(len(change.sources) <= SOURCES_MAX, "register names more than 1,024 sources")
+    demand(_ascending([_as_foreign_source(source).encode() for source in change.sources]), "sources do not ascend")
+    if change.operator == "":
+        demand(change.roles == (), "roles are given to a key of no operator")
+        demand(len(change.sources) > 0, "register names neither a source nor a role")
+        return
+    _as_foreign_source(change.operator)  # an operator is named as a source is
+    demand(1 <= len(change.roles) <= ROLES_MAX, "an operator has not 1 to 16 roles")
+    demand(all(ROLE.fullmatch(role) for role in change.roles), "a role is not 1 to 32 of a-z and -")
+    demand(_ascending([role.encode() for role in change.roles]), "the roles do not ascend")
 
 
 @lru_cache(maxsize=1 << 12)
-def read_clock(payload: bytes) -> None:
-    reason, step = as_map(unpack(payload), "reason", "step")
-    as_text(reason)
-    as_int(step, low=-(2**63))
+def read_policy_change(payload: bytes) -> PolicyChange:
+    checkpoint, not_after, policy = as_map(unpack(payload), "checkpoint", "not_after", "policy")
+    return PolicyChange(_as_named(checkpoint, not_after), _as_policy(policy))
+
+
+@lru_cache(maxsize=1 << 12)
+def read_clock(payload: bytes) -> Clock:
+    start, reason, end = as_map(unpack(payload), "from", "reason", "to")
+    _as_short_text(reason, 500)
+    clock = Clock(as_int(start), as_int(end))
+    demand(clock.start <= clock.end, "the clock goes back")
+    return clock
+
+
+def _as_beacon(value: Value) -> Beacon:
+    block_time, blockhash, kind, slot = as_map(value, "block_time", "blockhash", "kind", "slot")
+    beacon = Beacon(as_int(block_time), as_text(kind))
+    demand(beacon.kind in BEACON_KINDS, "the kind of a beacon is not finalized, recorded or none")
+    said = (beacon.block_time, _as_short_text(blockhash, 64), as_int(slot))
+    demand(beacon.kind != "none" or said == (0, "", 0), "there is no beacon, and yet its block is named")
+    return beacon
 
 
 @lru_cache(maxsize=1 << 14)
 def read_heartbeat(payload: bytes) -> Heartbeat:
-    beacon, count, root = as_map(unpack(payload), "beacon", "streams_count", "streams_root")
-    blockhash, kind, slot = as_map(beacon, "blockhash", "kind", "slot")
-    as_text(blockhash)
-    as_text(kind)
-    as_int(slot)
-    return Heartbeat(as_int(count), as_bytes(root, 32))
+    names = ("beacon", "last", "root", "size", "streams_count", "streams_root")
+    beacon, last, root, size, count, streams_root = as_map(unpack(payload), *names)
+    return Heartbeat(
+        beacon=_as_beacon(beacon),
+        last=as_bytes(last, 32),
+        root=as_bytes(root, 32),
+        size=as_int(size),
+        streams_count=as_int(count),
+        streams_root=as_bytes(streams_root, 32),
+    )
 
 
 @lru_cache(maxsize=1 << 14)
 def read_erasure(payload: bytes) -> Erasure:
     claim_id, seq, who, why = as_map(unpack(payload), "id", "seq", "who", "why")
-    as_text(who)
-    as_text(why)
+    _as_short_text(who, 128)
+    _as_short_text(why, 500)
     return Erasure(as_bytes(claim_id, 16), as_int(seq))
 
 
 READERS: dict[str, Callable[[bytes], object]] = {
     "ledger.genesis": read_genesis,
     "ledger.key": read_key_change,
-    "ledger.policy": read_policy,
+    "ledger.policy": read_policy_change,
     "ledger.clock": read_clock,
     "ledger.heartbeat": read_heartbeat,
     "ledger.erasure": read_erasure,
@@ -1156,10 +1291,17 @@ def read_ledger_payload(entry: Entry) -> object:
 
 @dataclass(frozen=True)
 class Author:
-    """A live author key and the sources that it may speak for."""
+    """A live author key and the sources that it may speak for; an operator's has roles too."""
 
     key: bytes
     sources: tuple[str, ...]
+    operator: str
+    roles: tuple[str, ...]
+
+
+def author_of(change: KeyChange) -> Author:
+    """The author key that a registration or rotation brings."""
+    return Author(change.key, change.sources, change.operator, change.roles)
 
 
 @dataclass(frozen=True)
@@ -1197,6 +1339,13 @@ def take_key_id(used: dict[bytes, bytes], key_id: bytes, key: bytes) -> None:
     used[key_id] = key
 
 
+# Who speaks for a type, by its first word (section 5).
+SYSTEM_WORDS = ("engine", "route", "observation", "detection", "market")
+SYSTEM_TYPES = ("control.ack", "control.refused")
+RESERVED_PRINCIPALS = ("ledger", "anchor", "engine")
+ROLE_FOR = {"ledger.clock": "clock", "ledger.erasure": "erasure"}  # what an operator may sign beside the root key
+
+
 class Keys:
     """The keys and the policy before some entry. Ask `check` of the entry first, then `fold` it in."""
 
@@ -1207,6 +1356,7 @@ class Keys:
         genesis = read_genesis(entry.open)
         demand(genesis.origin == entry.claim.origin, "the origin of genesis is not the claim's")
         check_signature(entry, "author", genesis.root_key)
+        demand(entry.claim.author_seq > 0, "the root key does not count what it signs")
         self.root = genesis.root_key
         self.live = {"log": genesis.log_key, "notary": genesis.notary_key, "anchor": genesis.anchor_key}
         self.first_log_key = genesis.log_key
@@ -1215,8 +1365,16 @@ class Keys:
         self.used: dict[bytes, bytes] = {}  # every key there ever was, by key_id
         for key in (self.root, *self.live.values()):
             take_key_id(self.used, key_id_of(key), key)
-        self.policy = genesis.policy
+        self.policies = [(0, genesis.policy)]  # each with the seq of its entry
         self.suspects: list[str] = []  # what revocations say: reported, not failed
+
+    @property
+    def policy(self) -> Policy:
+        return self.policies[-1][1]
+
+    def policy_before(self, seq: int) -> Policy:
+        """The policy in force at an entry after genesis: what the entries before it say."""
+        return next(policy for place, policy in reversed(self.policies) if place < seq)
 
     def log_keys_at(self, size: int) -> list[bytes]:
         """The log keys that must sign the head of this size (section 8)."""
@@ -1243,27 +1401,31 @@ class Keys:
 
     def _check_ledger(self, entry: Entry) -> None:
         payload = read_ledger_payload(entry)
-        if entry.claim.type == "ledger.genesis":
+        if isinstance(payload, Genesis):
             raise Rejected("ledger.genesis stands at entry 0 only")
-        if isinstance(payload, Heartbeat | Erasure):
+        if isinstance(payload, Heartbeat):
             check_signature(entry, "notary", self.live["notary"])
-            if isinstance(payload, Heartbeat):
-                demand(entry.principal == "ledger", "the principal of a heartbeat is not ledger")
+            demand(entry.principal == "ledger", "the principal of a heartbeat is not ledger")
             return
-        signer = self.root
-        if isinstance(payload, KeyChange) and payload.action == "rotate":
-            replaced = self.live_key(payload.purpose, payload.replaces)
-            if replaced is not None and entry.key_id == key_id_of(replaced):
-                signer = replaced
-        check_signature(entry, "author", signer)
+        author = self.authors.get(entry.key_id)
+        role = ROLE_FOR.get(entry.claim.type)
+        if author is not None and author.operator and role in author.roles:
+            check_signature(entry, "author", author.key)
+            return
+        check_signature(entry, "author", self.root)
+        demand(entry.claim.author_seq > 0, "the root key does not count what it signs")
+        if isinstance(payload, KeyChange | PolicyChange):
+            demand(payload.named.size <= entry.seq, "the checkpoint that it names is not of entries before it")
+            demand(entry.recorded_at <= payload.named.not_after, "it was recorded after its not_after")
 
     def _check_other(self, entry: Entry) -> None:
         claim = entry.claim
+        self._check_speaker(entry)
         rule = self.policy.rule_for(claim.source)
-        required = rule.attestation if rule else self.policy.default_attestation
-        required = {"control": "author", "anchor": "notary"}.get(claim.first_word, required)
-        rank = RANKS.get(entry.attestation, -1)
-        demand(rank >= RANKS[required], f"the attestation is {entry.attestation}, but {required} is required")
+        if claim.first_word == "x":  # what others need, `_check_speaker` has seen
+            required = rule.attestation if rule else self.policy.default_attestation
+            rank = RANKS.get(entry.attestation, -1)
+            demand(rank >= RANKS[required], f"the attestation is {entry.attestation}, but {required} is required")
         if entry.attestation == "notary":
             check_signature(entry, "notary", self.live["notary"])
         if entry.attestation == "author":
@@ -1274,10 +1436,29 @@ class Keys:
                 demand(entry.key_id in rule.key_ids, f"the policy names other keys for {claim.source}")
             check_signature(entry, "author", author.key)
 
+    def _check_speaker(self, entry: Entry) -> None:
+        """The second table of section 5: whether this type is spoken by this attestation and principal at all."""
+        claim, word = entry.claim, entry.claim.first_word
+        is_system = self.policy.is_system(claim.source)
+        for_system = word in SYSTEM_WORDS or claim.type in SYSTEM_TYPES
+        spoken_as = (entry.attestation, entry.principal)
+        if for_system or is_system:
+            demand(is_system, f"{claim.type} is the system's, and no rule makes {claim.source} a source of the system")
+            demand(for_system or word == "x", f"no system speaks {claim.type}")
+            demand(spoken_as == ("notary", "engine"), f"only principal engine speaks for {claim.source}")
+        elif word == "anchor":
+            demand(spoken_as == ("notary", "anchor"), f"only principal anchor speaks {claim.type}")
+        elif word == "control":
+            author = self.authors.get(entry.key_id) if entry.attestation == "author" else None
+            demand(author is not None and author.operator != "", f"only operators speak {claim.type}")
+        else:
+            demand(word == "x", f"nobody speaks {claim.type}")
+            demand(entry.principal not in RESERVED_PRINCIPALS, f"principal {entry.principal} speaks no {claim.type}")
+
     def fold(self, entry: Entry) -> None:
         """Take in what an entry changes for the entries after it."""
         if entry.claim.type == "ledger.policy":
-            self.policy = read_policy(entry.open)
+            self.policies.append((entry.seq, read_policy_change(entry.open).policy))
         if entry.claim.type == "ledger.key":
             change = read_key_change(entry.open)
             if change.action == "register":
@@ -1289,21 +1470,23 @@ class Keys:
 
     def _register(self, change: KeyChange) -> None:
         take_key_id(self.used, key_id_of(change.key), change.key)
-        self.authors[key_id_of(change.key)] = Author(change.key, change.sources)
+        self.authors[key_id_of(change.key)] = author_of(change)
 
     def _rotate(self, change: KeyChange, seq: int) -> None:
         replaced = self.live_key(change.purpose, change.replaces)
         if replaced is None:
             raise Rejected(f"rotate replaces no live {change.purpose} key")
-        sources = self.authors[change.replaces].sources if change.purpose == "author" else ()
-        demand(change.sources == sources, "rotate changes the sources")
+        if change.purpose == "author":
+            before, after = self.authors[change.replaces], author_of(change)
+            kept = (after.sources, after.operator, after.roles) == (before.sources, before.operator, before.roles)
+            demand(kept, "rotate changes sources, operator or roles")
         if change.purpose == "log" and self.log_rotations:
             last = self.log_rotations[-1]
             demand(seq > last.seq + last.overlap, "the log key is rotated while an overlap runs")
         take_key_id(self.used, key_id_of(change.key), change.key)
         if change.purpose == "author":
             del self.authors[change.replaces]
-            self.authors[key_id_of(change.key)] = Author(change.key, change.sources)
+            self.authors[key_id_of(change.key)] = author_of(change)
             return
         self.live[change.purpose] = change.key
         if change.purpose == "log":
@@ -1316,6 +1499,75 @@ class Keys:
         if change.suspect_from is not None:
             name = change.replaces.hex()
             self.suspects.append(f"entries of author key {name} from seq {change.suspect_from} on are suspect")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Time: how late a heartbeat may be, and who vouches for a jump (section 6)
+# ---------------------------------------------------------------------------------------------------------------------
+
+SECOND = 10**9
+BEACON_SECONDS_MAX = 120
+HEARTBEAT, CLOCK = "ledger.heartbeat", "ledger.clock"
+
+
+def check_maxima(entry: Entry, heartbeat: Entry, policy: Policy) -> None:
+    """The newest heartbeat before (or genesis) is not too many entries, and not too long ago."""
+    if entry.claim.type in (HEARTBEAT, CLOCK):
+        return
+    events = entry.seq - heartbeat.seq
+    demand(events <= policy.heartbeat_events_max, f"the heartbeat before it is {events} entries back")
+    late = entry.recorded_at - heartbeat.recorded_at
+    demand(late <= policy.heartbeat_seconds_max * SECOND, f"the heartbeat before it is {late} ns back")
+
+
+def check_gap(entry: Entry, before: Entry, policy: Policy, root_key: bytes) -> None:
+    """A long pause is vouched for by a public chain or an operator, a longer one by the root key alone."""
+    gap = entry.recorded_at - before.recorded_at
+    if gap <= policy.pause_seconds_max * SECOND:
+        return
+    is_clock = entry.claim.type == CLOCK
+    demand(is_clock or _has_fresh_beacon(entry), f"nobody vouches for a gap of {gap} ns")
+    if gap > policy.jump_seconds_max * SECOND:
+        by_root = entry.attestation == "author" and entry.key_id == key_id_of(root_key)
+        demand(is_clock and by_root, f"the root key does not vouch for a gap of {gap} ns")
+
+
+def _has_fresh_beacon(entry: Entry) -> bool:
+    """Whether it is a heartbeat with a finalized block of its time. One that can't be read is none: step 4 says so too."""
+    if entry.claim.type != HEARTBEAT:
+        return False
+    try:
+        beacon = read_heartbeat(entry.open).beacon
+    except Rejected:
+        return False
+    away = abs(beacon.block_time * SECOND - entry.recorded_at)
+    return beacon.kind == "finalized" and away <= BEACON_SECONDS_MAX * SECOND
+
+
+def check_clock(entry: Entry, before: Entry, policy: Policy) -> None:
+    """A `ledger.clock` says where the jump begins, at the entry before it, and about where it ends, at its own."""
+    if entry.claim.type != CLOCK:
+        return
+    try:
+        clock = read_clock(entry.open)
+    except Rejected:
+        return  # step 4 says so
+    demand(clock.start == before.recorded_at, f"the clock begins at {clock.start}, not at {before.recorded_at}")
+    fits = clock.end - MINUTE <= entry.recorded_at <= clock.end + policy.pause_seconds_max * SECOND
+    demand(fits, f"the clock says {clock.end}, it was recorded at {entry.recorded_at}")
+
+
+def check_heartbeat_place(entry: Entry) -> Heartbeat | None:
+    """A heartbeat says its own seq and prev. None where it is no heartbeat that can be read: step 4 says so."""
+    if entry.claim.type != HEARTBEAT:
+        return None
+    try:
+        heartbeat = read_heartbeat(entry.open)
+    except Rejected:
+        return None
+    demand(heartbeat.size == entry.seq, f"the heartbeat says size {heartbeat.size}, its seq is {entry.seq}")
+    demand(heartbeat.last == entry.prev, "the heartbeat's last is not its prev")
+    return heartbeat
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1475,12 +1727,11 @@ def stream_leaf(stream: str, next_seq: int, head: bytes) -> bytes:
     return pack((stream, next_seq, head))
 
 
-def _check_streams(export: Export, findings: Findings) -> None:
-    """Step 3: each stream is a chain of its own, and heartbeats commit to the list of all of them."""
+def _check_streams(export: Export, roots: list[bytes], findings: Findings) -> None:
+    """Step 3: each stream is a chain of its own, and heartbeats commit to all before them."""
     streams: dict[str, tuple[int, bytes]] = {}
     for seq, entry in export.decoded():
-        if entry.claim.type == "ledger.heartbeat":
-            findings.attempt(3, f"entry {seq}", _check_heartbeat, entry, streams)
+        findings.attempt(3, f"entry {seq}", _check_heartbeat, entry, streams, roots[seq])
         next_seq, head = streams.get(entry.stream, (0, ZEROS))
         if entry.stream_seq != next_seq:
             findings.add(3, f"entry {seq}: stream_seq is {entry.stream_seq}, not {next_seq}")
@@ -1489,18 +1740,33 @@ def _check_streams(export: Export, findings: Findings) -> None:
         streams[entry.stream] = (next_seq + 1, entry.hash)
 
 
-def _check_heartbeat(entry: Entry, streams: dict[str, tuple[int, bytes]]) -> None:
-    try:
-        heartbeat = read_heartbeat(entry.open)
-    except Rejected:
-        return  # step 4 says so
+def _check_heartbeat(entry: Entry, streams: dict[str, tuple[int, bytes]], root_before: bytes) -> None:
+    """Its place, the tree before it, and the list of all streams."""
+    heartbeat = check_heartbeat_place(entry)
+    if heartbeat is None:
+        return
+    demand(heartbeat.root == root_before, "its root is not that of the entries before it")
     names = sorted(streams, key=str.encode)
     demand(heartbeat.streams_count == len(names), f"it counts {heartbeat.streams_count} streams, not {len(names)}")
     root = root_of([stream_leaf(name, *streams[name]) for name in names])
     demand(heartbeat.streams_root == root, "its streams_root is not that of the streams before it")
 
 
-def _check_keys(export: Export, findings: Findings) -> Keys | None:
+def _check_times(export: Export, keys: Keys, findings: Findings) -> None:
+    """Step 3: heartbeats are never overdue, and somebody vouches for every gap in time."""
+    heartbeat = export.entries[0]  # or the newest
+    for seq, entry in export.decoded():
+        if seq == 0 or heartbeat is None:
+            continue
+        policy, where, before = keys.policy_before(seq), f"entry {seq}", export.entries[seq - 1]
+        findings.attempt(3, where, check_maxima, entry, heartbeat, policy)
+        if before is not None:
+            findings.attempt(3, where, check_gap, entry, before, policy, keys.root)
+            findings.attempt(3, where, check_clock, entry, before, policy)
+        heartbeat = entry if entry.claim.type == HEARTBEAT else heartbeat
+
+
+def _check_keys(export: Export, roots: list[bytes], findings: Findings) -> Keys | None:
     """Step 4: fold keys and policies over the log; every entry is attested by one who may at its place."""
     keys: Keys | None = None
     author_chains: dict[bytes, tuple[int, bytes]] = {}
@@ -1511,6 +1777,7 @@ def _check_keys(export: Export, findings: Findings) -> Keys | None:
                 keys = Keys(entry)
             elif keys is not None:
                 keys.check(entry)
+                _check_named(seq, entry, roots)
                 keys.fold(entry)
         except Rejected as reason:
             findings.add(4, f"entry {seq}: {reason}")
@@ -1519,6 +1786,15 @@ def _check_keys(export: Export, findings: Findings) -> Keys | None:
     else:
         findings.notes += keys.suspects
     return keys
+
+
+def _check_named(seq: int, entry: Entry, roots: list[bytes]) -> None:
+    """A change by root is for this history: the checkpoint that it names is one of the log's."""
+    payload = read_ledger_payload(entry) if entry.claim.first_word == "ledger" else None
+    if isinstance(payload, KeyChange | PolicyChange):
+        demand(payload.named.size <= seq, "the checkpoint that it names is not of entries before it")
+        expected = roots[payload.named.size]
+        demand(payload.named.root == expected, f"it names the root {payload.named.root.hex()}, not {expected.hex()}")
 
 
 def _check_author_seq(entry: Entry, chains: dict[bytes, tuple[int, bytes]]) -> None:
@@ -1578,9 +1854,9 @@ def _roots(export: Export) -> list[bytes]:
     return roots
 
 
-def _check_heads(export: Export, keys: Keys | None, findings: Findings) -> set[bytes]:
+def _check_heads(export: Export, roots: list[bytes], keys: Keys | None, findings: Findings) -> set[bytes]:
     """Steps 6 and 7: each head is signed by the right keys over the right root. Returns the keys that have signed."""
-    roots, signers = _roots(export), set()
+    signers: set[bytes] = set()
     size_before, newest = 0, None
     if keys is None:
         findings.add(7, "without a genesis no log key is known")
@@ -1628,12 +1904,15 @@ def verify_export(data: bytes, vkey: str | None) -> Report:
         findings.add(1, f"the file: {reason}")
         return findings.report(vkey is not None, pinned=False)
     findings.taken.update({2, 3, 4, 5, 7})
+    roots = _roots(export)
     _check_encoding(export, findings)
     _check_chain(export, findings)
-    _check_streams(export, findings)
-    keys = _check_keys(export, findings)
+    _check_streams(export, roots, findings)
+    keys = _check_keys(export, roots, findings)
+    if keys is not None:
+        _check_times(export, keys, findings)
     _check_payloads(export, findings)
-    signers = _check_heads(export, keys, findings)
+    signers = _check_heads(export, roots, keys, findings)
     pinned = False
     if vkey is not None:
         pinned = findings.attempt(7, "the given key", check_pinned, vkey, export.origin, keys, signers)
@@ -1912,6 +2191,12 @@ def _fold_part(part: Part, findings: Findings) -> Keys | None:
     return keys
 
 
+def _check_part_heartbeats(part: Part, findings: Findings) -> None:
+    """Step 3, what one entry shows of it: each heartbeat says its own place."""
+    for entry in part.ordered:
+        findings.attempt(3, f"entry {entry.seq}", check_heartbeat_place, entry)
+
+
 def _check_part_payloads(evidence: Evidence, part: Part, findings: Findings) -> None:
     """Step 5: open payloads always, others where they are given."""
     for entry in part.ordered:
@@ -2041,6 +2326,7 @@ def _verify_part(evidence: Evidence, vkey: str, findings: Findings) -> bool:
     _check_roles(part, findings)
     _check_together(part, findings)
     keys = _fold_part(part, findings)
+    _check_part_heartbeats(part, findings)
     _check_part_payloads(evidence, part, findings)
     if evidence.run is not None:
         findings.taken.add(3)

@@ -16,12 +16,31 @@ from decision_dna.schemas.claims import ZEROS
 from tests.vectors import showing
 from tests.vectors.honest import LOGS, TRACE, seen
 from tests.vectors.lies import stranger_line
-from tests.vectors.log import KEYS, NAMES, POLICY, SECOND, Log, Row, event_id, key_id, line, public, text, vkey
+from tests.vectors.lies_of_rights import NOBODYS_KEYS
+from tests.vectors.log import (
+    JUMP,
+    KEYS,
+    NAMES,
+    NO_BEACON,
+    PAUSE,
+    POLICY,
+    SECOND,
+    Log,
+    Row,
+    event_id,
+    finalized,
+    key_id,
+    line,
+    public,
+    text,
+    vkey,
+)
 
 BASES = (
     ("little",) * 4
-    + ("plain",) * 3
-    + ("genesis-alone", "rotations", "policies", "open-types", "extremes", "many-streams")
+    + ("plain", "operators", "speakers", "weekend") * 2
+    + ("genesis-alone", "rotations", "policies", "authors-by-default", "at-the-limits")
+    + ("open-types", "extremes", "many-streams")
 )
 INTEGERS = (
     0,
@@ -52,6 +71,11 @@ TEXTS = (
     "anchor",
     "bot",
     "raw",
+    "sys",
+    "engine",
+    "system",
+    "operator",
+    "clock",
     "author",
     "notary",
     "none",
@@ -116,6 +140,7 @@ def another(value: Any, chance: Random) -> Any:
                 value[:-1],
                 value + b"\x00",
                 public(chance.choice(NAMES)),
+                chance.choice(tuple(NOBODYS_KEYS.values())),
                 key_id(chance.choice(NAMES)),
             )
         )
@@ -210,9 +235,9 @@ def edge_of(name: str, row: Row, chance: Random) -> Any:
     edges: dict[str, tuple[Any, ...]] = {
         "id": (event_id(9, recorded + 60 * SECOND), event_id(9, recorded + 61 * SECOND), event_id(9, 0)),
         "schema": (1, 65_535, 0, 65_536),
-        "source": ("a" * 64, "a" * 65, "Z.9_-", "a b"),
+        "source": ("a" * 64, "a" * 65, "Z.9_-", "a b", "sys", "ops", "bot"),
         "subject": ("a" * 128, "a" * 129, "ü" * 64, "ü" * 65, "a\x80", "a\x7f"),
-        "type": ("x." + "a" * 62, "x." + "a" * 63, "x.9", "x.A"),
+        "type": ("x." + "a" * 62, "x." + "a" * 63, "x.9", "x.A", *TYPES),
         "occurred_at": (recorded + 60 * SECOND, recorded + 60 * SECOND + 1, 0, -1),
         "trace": (TRACE, TRACE.upper(), TRACE[:-2] + "ff", "01" + TRACE[2:]),
         "author_seq": (0, 1, 2),
@@ -250,8 +275,8 @@ def open_field(log: Log, chance: Random) -> None:
     row = chance.choice(rows)
     row.reopen(another_map(row.opened(), chance) if isinstance(row.opened(), dict) and row.opened() else seen(1))
     row.attest()
-    if row.claim["type"] == "ledger.heartbeat" and chance.random() < 0.7:
-        row.raw = row.bytes_of()  # else mending would make it true again
+    if chance.random() < 0.5:
+        row.raw = row.bytes_of()  # else mending would make true again what it says of the log before it
 
 
 def entry_bytes(log: Log, chance: Random) -> None:
@@ -303,7 +328,7 @@ def signer(log: Log, chance: Random) -> None:
     if kind == "none":
         row.entry.update(attestation="none", principal="", key_id=b"", signature=b"")
         return
-    who = row.entry["principal"] or chance.choice(("alice", "ledger"))
+    who = (chance.random() < 0.5 and row.entry["principal"]) or chance.choice(("alice", *RESERVED))
     row.attest(chance.choice(tuple(KEYS)), kind, who if kind == "notary" else "")
 
 
@@ -350,73 +375,186 @@ def splice(log: Log, chance: Random) -> None:
     log.rows.insert(at, row)
 
 
+TYPES = (
+    *("x.seen", "x", "engine.state", "route.decision", "observation.block", "detection.sandwich", "market.price"),
+    *("control.pause", "control.ack", "control.refused", "anchor.confirmed", "other.seen"),
+)
+SOURCES = ("engine-1", "raw", "bot", "bot-2", "ops", "sys", "anchor")
+RESERVED = ("ledger", "anchor", "engine")
+
+
 def say_more(log: Log, chance: Random) -> None:
-    """What may be said by anyone, and mostly may be: by whom, to what cause, at what time."""
+    """What may be said by anyone, and mostly may be: by whom, as whom, to what cause, at what time."""
     causes = [row.claim["id"] for row in log.rows if chance.random() < 0.1]
-    by = chance.choice(("notary", "notary", "none", "author", "author-2", "root", "stranger"))
-    source = chance.choice(("engine-1", "raw", "bot", "bot-2", "ops", "anchor"))
-    kind = chance.choice(("x.seen", "x", "engine.state", "control.pause", "route.draw_key", "anchor.confirmed"))
+    by = chance.choice(("notary", "notary", "notary", "none", "author", "author-2", "operator", "root", "stranger"))
+    source, kind = chance.choice(SOURCES), chance.choice(("x.seen", "x.seen", *TYPES))
+    if chance.random() < 0.5:  # mostly as it is allowed
+        kind = chance.choice(TYPES[:-1])
+        if kind == "control.pause":
+            by, source = "author", "ops"
+        else:
+            by, source = "notary", "sys" if kind[0] != "x" else chance.choice(("engine-1", "sys"))
+    source = "anchor" if kind.startswith("anchor") and chance.random() < 0.9 else source
     fields: dict[str, Any] = {
         "subject": chance.choice(("", "pool-1", "größe", chance.choice(TEXTS))),
         "causes": causes[:3],
         "trace": chance.choice(("", TRACE)),
     }
-    if chance.random() < 0.3 and by in log.counters:
+    if by == "notary" and chance.random() < 0.3:
+        fields["principal"] = chance.choice(("alice", *RESERVED))
+    if (chance.random() < 0.3 and by in log.counters) or by == "root":
         log.count(by, kind, source, seen(1), **fields)
     else:
         log.say(kind, source, chance.choice((seen(1), b"", b"\xc1", bytes(300))), by=by, **fields)
+
+
+def beacon_near(now: int, chance: Random) -> dict[str, Any]:
+    """A block of about that time (ns), or none."""
+    kind = chance.choice(("finalized", "finalized", "finalized", "recorded", "none"))
+    seconds = now // SECOND + chance.choice((0, 119, 120, 121, -119, -120, -121, -(2**20)))
+    near = finalized(max(0, seconds), kind)
+    return chance.choice((NO_BEACON, NO_BEACON, {**NO_BEACON, "block_time": 1}, near)) if kind == "none" else near
+
+
+def after_a_pause(log: Log, chance: Random) -> None:
+    """A heartbeat or a clock after a pause about as long as one may be."""
+    pause = chance.choice((0, PAUSE, PAUSE, JUMP, PAUSE // 2)) + chance.choice((-SECOND, 1 - SECOND, 0))
+    by, now = chance.choice(("root", "root", "operator", "author", "log")), log.now + pause + SECOND
+    if chance.random() < 0.5:
+        log.beat(pause, beacon=chance.choice((NO_BEACON, beacon_near(now, chance), beacon_near(now, chance))))
+        return
+    ends = (now, now, now, now + 60 * SECOND, now + 60 * SECOND + 1, now - PAUSE, now - PAUSE - 1)
+    log.clock(pause, by=by, to=chance.choice(ends), reason=chance.choice(("", "", chance.choice(TEXTS))))
+
+
+def insert(log: Log, at: int, act: Callable[[Log], object]) -> None:
+    """An entry of now in the middle, as if it had been said then."""
+    part = log.copy()
+    del part.rows[at:]
+    part.now = part.rows[-1].entry["recorded_at"]
+    act(part)
+    for row in part.rows[at:]:
+        row.entry["recorded_at"] = log.rows[at].entry["recorded_at"] if at < len(log.rows) else part.now
+    log.rows[at:at] = part.rows[at:]
+    log._said = part._said
+
+
+def time_passes(log: Log, chance: Random) -> None:
+    """A longer pause before an entry, and perhaps a heartbeat or a clock that goes first."""
+    at = chance.randrange(1, len(log.rows) + 1)
+    step = chance.choice((PAUSE, JUMP, 600 * SECOND, 599 * SECOND, 5 * SECOND)) + chance.choice((-SECOND, 0, 1, -1))
+    for row in log.rows[at:]:
+        row.entry["recorded_at"] = min(row.entry["recorded_at"] + step, 2**63 - 1)
+        if row.claim["type"] == "ledger.clock" and chance.random() < 0.8:
+            row.reopen({**row.opened(), "to": min(row.opened()["to"] + step, 2**63 - 1)})
+            row.attest()
+    if chance.random() < 0.7:
+        insert(log, at, lambda part: part.beat() if chance.random() < 0.7 else part.clock())
+        now = log.rows[at].entry["recorded_at"]
+        said = log.rows[at].opened()
+        more = {"to": now} if "to" in said else {"beacon": beacon_near(now, chance)}
+        log.rows[at].reopen({**said, **more})
+        log.rows[at].attest()
+    log.now = log.rows[-1].entry["recorded_at"]
+
+
+def maxima(log: Log, chance: Random) -> None:
+    """Other maxima from the beginning, or from a policy on."""
+    fields: dict[str, Any] = {
+        "heartbeat_events_max": chance.choice((1, 2, 3, 4, 5, 7, 10)),
+        "heartbeat_seconds_max": chance.choice((1, 2, 3, 4, 5, 7, 10, 60)),
+        "pause_seconds_max": chance.choice((1, 1, 2, PAUSE // SECOND)),
+    }
+    fields = {name: value for name, value in fields.items() if chance.random() < 0.4}
+    if chance.random() < 0.3:
+        fields |= {"jump_seconds_max": chance.choice((1, 2, JUMP // SECOND)), "pause_seconds_max": 1}
+    if chance.random() < 0.7:
+        said = log.rows[0].opened()
+        log.rows[0].reopen({**said, "policy": {**said.get("policy", POLICY), **fields}})
+        log.rows[0].attest()
+    else:
+        insert(log, chance.randrange(1, len(log.rows) + 1), lambda part: part.change_policy(**fields))
 
 
 def own_more(log: Log, chance: Random) -> None:
     """One more entry of the ledger's own, mostly as it may be."""
     kind = chance.randrange(6)
     if kind == 0:
-        log.beat()
+        log.beat(beacon=beacon_near(log.now, chance))
     elif kind == 1:
         private = [seq for seq, row in enumerate(log.rows) if row.payload is not None] or [0]
-        log.erase(chance.choice(private))
+        log.erase(chance.choice(private), by=chance.choice(("root", "root", "operator", "author", "notary")))
     elif kind == 2:
-        log.own("clock", {"reason": chance.choice(TEXTS), "step": chance.choice(INTEGERS)})
+        after_a_pause(log, chance)
     elif kind == 3:
-        ranks = ("none", "notary", "author")
-        names = chance.sample(("bot", "raw", "bot", "a", "z", "ledger", "a b"), 2)
-        keys = [[], [], [key_id("author")], sorted(map(key_id, ("author", "author-2"))), [b"b" * 8, b"a" * 8]]
-        rules: list[dict[str, Any]] = [
-            {"attestation": chance.choice(ranks), "keys": chance.choice(keys), "source": name}
-            for name in (sorted(names) if chance.random() < 0.8 else names)
-        ]
-        log.own(
-            "policy",
-            {"policy": {**POLICY, "default_attestation": chance.choice(ranks), "sources": chance.choice((rules, []))}},
-        )
+        change_policy(log, chance)
     else:
         change_key(log, chance)
+
+
+def change_policy(log: Log, chance: Random) -> None:
+    """Another default, and rules in order or not."""
+    ranks = ("none", "notary", "author")
+    names = chance.sample(("bot", "raw", "sys", "a", "z", "ledger", "a b"), 2)
+    keys = [[], [], [key_id("author")], sorted(map(key_id, ("author", "author-2"))), [b"b" * 8, b"a" * 8]]
+    rules: list[dict[str, Any]] = [
+        {"attestation": chance.choice(ranks), "keys": chance.choice(keys), "role": "", "source": name}
+        for name in (sorted(names) if chance.random() < 0.8 else names)
+    ]
+    for rule in rules:
+        if chance.random() < 0.3:
+            plain = {"attestation": "notary", "keys": []} if chance.random() < 0.8 else {}
+            rule |= {**plain, "role": "system"}
+    fields = {"default_attestation": chance.choice(ranks), "sources": chance.choice((rules, rules, []))}
+    log.change_policy(**fields, **named(log, chance))
+
+
+def named(log: Log, chance: Random) -> dict[str, Any]:
+    """Mostly what root should name; else something near it."""
+    size, until = len(log.rows), log.now + SECOND
+    if chance.random() < 0.6:
+        return {}
+    kinds: tuple[dict[str, Any], ...] = (
+        {"checkpoint": log.named(chance.randrange(1, size + 1))},
+        {"checkpoint": {**log.named(), "size": size + 1}},
+        {"checkpoint": {"root": ZEROS, "size": 1}},
+        {"not_after": until},
+        {"not_after": until - 1},
+    )
+    return chance.choice(kinds)
 
 
 def change_key(log: Log, chance: Random) -> None:
     """A key that comes, takes another's place, or ends."""
     action = chance.choice(("register", "rotate", "rotate", "rotate", "revoke"))
     purpose = chance.choice(("author", "log", "notary", "anchor")) if action == "rotate" else "author"
-    old = chance.choice([name for name in NAMES if name.partition("-")[0] == purpose])
-    new = chance.choice([name for name in NAMES if name.partition("-")[0] == purpose])
-    sources = {"register": ["bot"], "revoke": []}.get(action, ["bot"] if purpose == "author" else [])
-    fields: dict[str, Any] = {"sources": sources}
+    mine = [name for name in NAMES if name.partition("-")[0] in (purpose, "operator" if purpose == "author" else "")]
+    old, new = chance.choice(mine), chance.choice(mine)
+    fields: dict[str, Any] = named(log, chance)
+    if action != "revoke" and purpose == "author":
+        operators = {"operator": "ann", "roles": ["clock", "erasure"], "sources": chance.choice(([], ["ops"]))}
+        authors = chance.choice(({"sources": ["bot"]}, {"sources": ["bot", "ops"]}))
+        fields |= operators if new.startswith("operator") else authors
     if chance.random() < 0.2:
-        odd = (
+        odd: tuple[dict[str, Any], ...] = (
             {"sources": ["b", "a"]},
             {"sources": ["ledger"]},
             {"sources": ["a b"]},
+            {"sources": []},
             {"overlap": 1},
             {"suspect_from": 1},
+            {"operator": chance.choice(("", "ben", "a b", "ledger"))},
+            {"roles": chance.choice(([], ["a"], ["b", "a"], ["a" * 33], ["A"], ["a" * 32, "b-"]))},
         )
         fields |= chance.choice(odd)
     if action != "register":
         fields["replaces"] = key_id(old)
     if purpose == "log" and "overlap" not in fields:
         fields["overlap"] = chance.choice((0, 0, 1, 3, 2**63 - 1))
-    log.change_key(
-        action, purpose, old if action == "revoke" else new, by=chance.choice(("root", "root", old)), **fields
-    )
+    brought: str | bytes = old if action == "revoke" else new
+    if chance.random() < 0.05:
+        brought = chance.choice(tuple(NOBODYS_KEYS.values()))
+    log.change_key(action, purpose, brought, by=chance.choice(("root", "root", "root", "root", old)), **fields)
     if purpose == "notary":
         log.notary = new
 
@@ -435,7 +573,7 @@ ROWS: dict[str, Callable[[Log, Random], None]] = {
     act.__name__: act
     for act in (
         claim_field, entry_field, open_field, entry_bytes, claim_bytes, open_bytes, payload, signer,
-        drop, double, swap, splice, say_more, own_more, prefix, nothing,
+        drop, double, swap, splice, say_more, own_more, time_passes, maxima, prefix, nothing,
     )
 }  # fmt: skip
 
@@ -748,7 +886,7 @@ OPERATORS: dict[str, Callable[[Random], Mutant]] = {
 }
 
 
-OFTEN = ("claim_field", "entry_field", "open_field", "own_more", "say_more", "signer", "heads")
+OFTEN = ("claim_field", "entry_field", "open_field", "own_more", "say_more", "time_passes", "maxima", "signer", "heads")
 OFTENER = ("evidence parts", "evidence items", "evidence proofs")
 WEIGHTS = {name: 3 if name.removeprefix("evidence ") in OFTEN else 5 if name in OFTENER else 1 for name in OPERATORS}
 

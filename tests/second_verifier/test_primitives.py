@@ -17,7 +17,7 @@ from typing import Any
 
 import blake3
 import pytest
-from nacl.bindings import crypto_sign_open
+from nacl.bindings import crypto_core_ed25519_is_valid_point, crypto_sign_open
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey
 
@@ -144,6 +144,19 @@ def test_ed25519_rejects_any_flipped_bit() -> None:
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
         assert not agreed(bytes(flipped[:32]), bytes(flipped[96:]), bytes(flipped[32:96]))
+
+
+def test_ed25519_keys_are_canonical_points_of_prime_order() -> None:
+    """What may be a key of a log: libsodium has the same rule for points."""
+    keys = [signed(seed)[0] for seed in range(20)]
+    points = [sv._decode_point(key)[:2] for key in keys]
+    mixed = [encode(add(point, torsion)) for point, torsion in zip(points, itertools.cycle(TORSION[1:]))]
+    noncanonical = [(y + P | sign << 255).to_bytes(32, "little") for y in range(19) for sign in (0, 1)]
+    spelled = [bytes([number]) + bytes(31) for number in range(40)]
+    for key in (*keys, *mixed, *noncanonical, *spelled, *small_order_encodings(), bytes(31), bytes(33)):
+        assert sv.is_prime_order(key) == (len(key) == 32 and crypto_core_ed25519_is_valid_point(key)), key.hex()
+    assert all(map(sv.is_prime_order, keys))
+    assert not any(map(sv.is_prime_order, (*mixed, *noncanonical, *small_order_encodings())))
 
 
 def test_ed25519_rejects_s_that_is_not_reduced() -> None:

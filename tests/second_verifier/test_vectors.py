@@ -23,7 +23,7 @@ VERIFIERS: dict[str, Callable[..., Answer]] = {
     "first in pieces": partial(ask_first, pieces=1),
     "second": ask_second,
 }
-BYTES_MAX = 4_000_000
+BYTES_MAX = 5_000_000
 
 
 @cache

@@ -12,9 +12,38 @@ from decision_dna.ledger import hashing
 from decision_dna.ledger.notes import Checkpoint, sign_checkpoint
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import ZEROS
-from tests.vectors.honest import TRACE, little, open_types, plain, policies, rotations, seen, with_entry_of
+from tests.vectors.bending import (
+    ROTATE_LOG,
+    ROTATE_NOTARY,
+    Lies,
+    Made,
+    attested,
+    bent,
+    claim,
+    entry,
+    genesis,
+    key,
+    more,
+    opened,
+    reopened,
+    rules,
+    said,
+)
+from tests.vectors.honest import (
+    TRACE,
+    little,
+    open_types,
+    plain,
+    policies,
+    rotations,
+    seen,
+    with_entry_of,
+)
+from tests.vectors.lies_of_rights import RIGHTS
+from tests.vectors.lies_of_time import TIME
 from tests.vectors.log import (
     KEYS,
+    NO_BEACON,
     ORIGIN,
     POLICY,
     SECOND,
@@ -22,6 +51,7 @@ from tests.vectors.log import (
     Log,
     Row,
     event_id,
+    finalized,
     genesis_payload,
     key_id,
     line,
@@ -30,40 +60,63 @@ from tests.vectors.log import (
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
-Made = Callable[[], bytes]
-Lies = dict[str, tuple[tuple[int, ...], Made]]
 
 
-# --- ways to lie --------------------------------------------------------------------------------------------------------
+# --- ways to lie about files and notes ------------------------------------------------------------
 
 
-def claim(at: int = 2, *, log: Callable[[], Log] = little, **fields: Any) -> Made:
-    """Another claim, signed and linked again."""
+def unsigned_text(text: str) -> bytes:
+    """A note that the log key did sign, with any text."""
+    vkey_line = sign_checkpoint(Checkpoint(ORIGIN, 6, ZEROS), [KEYS["log"]]).rpartition(b" ")[2]
+    key_id_bytes = base64.b64decode(vkey_line)[:4]
+    signature = base64.b64encode(key_id_bytes + KEYS["log"].sign(text.encode())).decode()
+    return f"{text}\n— {ORIGIN} {signature}\n".encode()
+
+
+def retold(change: Callable[[list[str]], Sequence[str]]) -> Made:
+    """A newest head whose text is another, signed all the same."""
+
+    def changed(head: bytes) -> bytes:
+        text = head.decode().partition("\n\n")[0].split("\n")
+        return unsigned_text("".join(f"{each}\n" for each in change(text)))
+
+    return note(changed)
+
+
+def note(change: Callable[[bytes], bytes], at: int = -1, log: Callable[[], Log] = little) -> Made:
+    """Another note for a head."""
+
+    def act(one: Log) -> None:
+        one.heads[at] = change(one.heads[at])
+
+    return bent(act, log)
+
+
+def erasure(seq: int, **fields: Any) -> Callable[[Log], Row]:
+    """An erasure of an entry that has its payload still: what it names is all that is judged."""
+    said_of_it = {"id": little().rows[2].claim["id"], "seq": seq, "who": "", "why": "", **fields}
+    return lambda log: log.own("erasure", said_of_it)
+
+
+def lines(act: Callable[[list[bytes]], object], log: Callable[[], Log] = little) -> Made:
+    """Whatever the act does to the lines of a file."""
 
     def made() -> bytes:
-        bent = log()
-        bent.rows[at].claim.update(fields)
-        bent.rows[at].seal()
-        bent.rows[at].attest()
-        bent.mend()
-        return bent.export()
+        written = log().export_lines()
+        act(written)
+        return b"".join(written)
 
     return made
 
 
-def entry(at: int = 2, *, log: Callable[[], Log] = little, attest: bool = True, **fields: Any) -> Made:
-    """Another entry, its claim signed as it now asks for, and everything after it linked to it."""
+def replaced(at: int, old: bytes, new: bytes) -> Made:
+    """One spelling for another, in one line."""
 
-    def made() -> bytes:
-        bent = log()
-        bent.rows[at].entry.update(fields)
-        if attest and "signature" not in fields:
-            bent.rows[at].attest()
-        bent.relink(at + 1)
-        bent.sign_heads()
-        return bent.export()
+    def act(written: list[bytes]) -> None:
+        assert old in written[at]
+        written[at] = written[at].replace(old, new, 1)
 
-    return made
+    return lines(act)
 
 
 def bytes_of_entry(change: Callable[[bytes], bytes], at: int = 2) -> Made:
@@ -91,140 +144,6 @@ def bytes_of_claim(change: Callable[[bytes], bytes], at: int = 2) -> Made:
         return bent.export()
 
     return made
-
-
-def opened(at: int, *, log: Callable[[], Log] = little, mend: bool = True, **fields: Any) -> Made:
-    """Another payload in an open entry, committed to and signed; a field set to `...` is left out."""
-
-    def made() -> bytes:
-        bent = log()
-        row = bent.rows[at]
-        said = {**row.opened(), **fields}
-        row.reopen({name: value for name, value in said.items() if value is not ...})
-        row.attest()
-        bent.relink(at, beats=mend)
-        bent.sign_heads()
-        return bent.export()
-
-    return made
-
-
-def reopened(at: int, change: Callable[[Row], bytes]) -> Made:
-    """Other bytes for an open payload, committed to and signed."""
-
-    def made() -> bytes:
-        bent = little()
-        bent.rows[at].reopen(change(bent.rows[at]))
-        bent.rows[at].attest()
-        bent.mend()
-        return bent.export()
-
-    return made
-
-
-def attested(at: int, *by: str, log: Callable[[], Log] = little, **how: str) -> Made:
-    """The same entry, attested by another or in another way."""
-
-    def made() -> bytes:
-        bent = log()
-        bent.rows[at].attest(*by, **how)
-        bent.mend()
-        return bent.export()
-
-    return made
-
-
-def genesis(**fields: Any) -> Made:
-    """Another genesis."""
-    return opened(0, **fields)
-
-
-def more(*acts: Callable[[Log], object], log: Callable[[], Log] = little) -> Made:
-    """More entries, honestly made, and a head."""
-
-    def made() -> bytes:
-        bent = log()
-        for act in acts:
-            act(bent)
-        bent.sign_heads()
-        return bent.export()
-
-    return made
-
-
-def bent(act: Callable[[Log], object], log: Callable[[], Log] = plain) -> Made:
-    """Whatever the act does to a log, and nothing else."""
-
-    def made() -> bytes:
-        one = log()
-        act(one)
-        return one.export()
-
-    return made
-
-
-def lines(act: Callable[[list[bytes]], object], log: Callable[[], Log] = little) -> Made:
-    """Whatever the act does to the lines of a file."""
-
-    def made() -> bytes:
-        written = log().export_lines()
-        act(written)
-        return b"".join(written)
-
-    return made
-
-
-def replaced(at: int, old: bytes, new: bytes) -> Made:
-    """One spelling for another, in one line."""
-
-    def act(written: list[bytes]) -> None:
-        assert old in written[at]
-        written[at] = written[at].replace(old, new, 1)
-
-    return lines(act)
-
-
-def note(change: Callable[[bytes], bytes], at: int = -1, log: Callable[[], Log] = little) -> Made:
-    """Another note for a head."""
-
-    def act(one: Log) -> None:
-        one.heads[at] = change(one.heads[at])
-
-    return bent(act, log)
-
-
-def said(by: str = "notary", source: str = "engine-1", **fields: Any) -> Callable[[Log], Row]:
-    """One more foreign entry."""
-    return lambda log: log.say("x.said", source, seen(9), by=by, **fields)
-
-
-def key(action: str, purpose: str, name: str, **fields: Any) -> Callable[[Log], Row]:
-    """One more `ledger.key`."""
-    return lambda log: log.change_key(action, purpose, name, **fields)
-
-
-def unsigned_text(text: str) -> bytes:
-    """A note that the log key did sign, with any text."""
-    vkey_line = sign_checkpoint(Checkpoint(ORIGIN, 6, ZEROS), [KEYS["log"]]).rpartition(b" ")[2]
-    key_id_bytes = base64.b64decode(vkey_line)[:4]
-    signature = base64.b64encode(key_id_bytes + KEYS["log"].sign(text.encode())).decode()
-    return f"{text}\n— {ORIGIN} {signature}\n".encode()
-
-
-def retold(change: Callable[[list[str]], Sequence[str]]) -> Made:
-    """A newest head whose text is another, signed all the same."""
-
-    def changed(head: bytes) -> bytes:
-        text = head.decode().partition("\n\n")[0].split("\n")
-        return unsigned_text("".join(f"{each}\n" for each in change(text)))
-
-    return note(changed)
-
-
-def erasure(seq: int, **fields: Any) -> Callable[[Log], Row]:
-    """An erasure of an entry that has its payload still: what it names is all that is judged."""
-    said_of_it = {"id": little().rows[2].claim["id"], "seq": seq, "who": "", "why": "", **fields}
-    return lambda log: log.own("erasure", said_of_it, by="notary")
 
 
 def stranger_line(number: int = 0, name: str = "witness.example/w") -> bytes:
@@ -261,6 +180,14 @@ def omit_before_heartbeat(log: Log) -> None:
     log.rows[6].reopen({**log.rows[6].opened(), "seq": 3})
     log.rows[6].attest()
     log.relink(beats=False)
+    log.sign_heads()
+
+
+def heartbeat_replayed(log: Log) -> None:
+    """The heartbeat stands a second time, later."""
+    log.rows.append(log.copy().rows[8])
+    log.rows[-1].entry["recorded_at"] = log.rows[-2].entry["recorded_at"]
+    log.relink(10, beats=False)
     log.sign_heads()
 
 
@@ -416,6 +343,27 @@ def _uncounted() -> Log:
     return log
 
 
+def _uncounted_root() -> Log:
+    """Genesis alone, and root did not count it."""
+    log = Log()
+    log.own("genesis", genesis_payload(), author_seq=0)
+    log.head()
+    return log
+
+
+def uncounted_by_root(log: Log) -> None:
+    log.own("clock", {"from": log.now, "reason": "", "to": log.now}, author_seq=0)
+
+
+def erased_by_the_notary(log: Log) -> None:
+    """As before root or an operator had to sign it."""
+    row = log.rows[7]
+    row.claim.update(author_seq=0, author_prev=ZEROS)
+    row.seal()
+    row.attest("notary", "notary", "ledger")
+    log.mend()
+
+
 def _unsorted(value: dict[str, Any]) -> bytes:
     """A map whose keys descend."""
     pairs = [codec.encode(name) + codec.encode(item) for name, item in sorted(value.items(), reverse=True)]
@@ -450,11 +398,6 @@ def left_over(written: list[bytes]) -> None:
     end = written[at].rindex(b'="}')
     last = ALPHABET.index(written[at][end - 1 : end])
     written[at] = written[at][: end - 1] + ALPHABET[last + 1 : last + 2] + written[at][end:]
-
-
-def rules(*more: dict[str, Any]) -> dict[str, Any]:
-    """The policy with more rules."""
-    return {**POLICY, "sources": sorted([*POLICY["sources"], *more], key=lambda rule: str(rule["source"]))}
 
 
 # --- the lies ---------------------------------------------------------------------------------------------------------------
@@ -611,7 +554,11 @@ ENTRY: Lies = {
     "entry/signature-where-none-attests": ((1,), entry(5, signature=bytes(64))),
     "entry/ledger-type-of-another-source": (
         (1,),
-        more(lambda log: log.say("ledger.clock", "clock", {"reason": "", "step": 0})),
+        more(
+            lambda log: log.count(
+                "root", "ledger.clock", "clock", {"from": log.now, "reason": "", "to": log.now + SECOND}
+            )
+        ),
     ),
     "entry/another-type-of-source-ledger": ((1,), more(lambda log: log.say("x.seen", "ledger", {}))),
     "entry/anchor-type-of-another-source": ((1,), more(lambda log: log.say("anchor.confirmed", "engine-1", {}))),
@@ -633,7 +580,18 @@ STREAMS: Lies = {
     "streams/event-omitted-before-heartbeat": ((3,), bent(omit_before_heartbeat)),
     "streams/heartbeat-counts-one-less": ((3,), opened(8, log=plain, mend=False, streams_count=3)),
     "streams/heartbeat-of-another-list": ((3,), opened(8, log=plain, mend=False, streams_root=bytes(32))),
+    "streams/heartbeat-says-one-less": ((3,), opened(8, log=plain, mend=False, size=7)),
+    "streams/heartbeat-says-one-more": ((3,), opened(8, log=plain, mend=False, size=9)),
+    "streams/heartbeat-says-another-last": ((3,), opened(8, log=plain, mend=False, last=bytes(32))),
+    "streams/heartbeat-says-the-last-before": (
+        (3,),
+        opened(8, log=plain, mend=False, last=plain().rows[7].entry["prev"]),
+    ),
+    "streams/heartbeat-of-another-root": ((3,), opened(8, log=plain, mend=False, root=bytes(32))),
+    "streams/heartbeat-of-the-root-before": ((3,), opened(8, log=plain, mend=False, root=plain().root(7))),
+    "streams/heartbeat-replayed": ((1, 3), bent(heartbeat_replayed)),
 }
+
 
 ATTESTATION: Lies = {
     "attestation/author-signature-of-zeros": ((4,), entry(3, signature=bytes(64))),
@@ -688,19 +646,23 @@ ATTESTATION: Lies = {
         (4,),
         attested(4, "root", "author", ""),
     ),
-    "attestation/erasure-by-the-root-key": (
+    "attestation/erasure-by-the-notary": (
         (4,),
-        attested(7, "root", "author", "", log=plain),
+        bent(erased_by_the_notary),
     ),
     "attestation/key-notarised-by-the-root-key": ((4,), attested(1, "root", "notary", "ledger")),
     "attestation/key-notarised": (
         (4,),
         attested(1, "notary", "notary", "ledger"),
     ),
-    "attestation/policy-by-the-log-key": ((4,), more(lambda log: log.own("policy", {"policy": POLICY}, by="log"))),
+    "attestation/policy-by-the-log-key": ((4,), more(lambda log: log.change_policy(by="log"))),
     "attestation/clock-by-the-notary-key": (
         (4,),
-        more(lambda log: log.own("clock", {"reason": "", "step": 0}, by="notary", attestation="author")),
+        more(
+            lambda log: log.own(
+                "clock", {"from": log.now, "reason": "", "to": log.now}, by="notary", attestation="author"
+            )
+        ),
     ),
     "attestation/author-seq-begins-at-2": ((4,), claim(3, author_seq=2)),
     "attestation/author-seq-skips": ((4,), more(counted(3))),
@@ -711,11 +673,12 @@ ATTESTATION: Lies = {
     "attestation/author-prev-leads-elsewhere": ((4,), more(counted(2, bytes(32)))),
     "attestation/author-seq-without-author": ((4,), claim(2, author_seq=1)),
     "attestation/author-seq-where-none-attests": ((4,), claim(5, author_seq=1)),
+    "attestation/root-does-not-count-genesis": ((4,), lambda: _uncounted_root().export()),
+    "attestation/root-does-not-count-a-key": ((4,), claim(1, author_seq=0, author_prev=ZEROS)),
+    "attestation/root-stops-counting": ((4,), more(uncounted_by_root)),
+    "attestation/root-skips-one": ((4,), claim(7, log=plain, author_seq=4)),
 }
 
-
-ROTATE_NOTARY = {"replaces": key_id("notary")}
-ROTATE_LOG = {"replaces": key_id("log")}
 
 KEYS_AND_POLICY: Lies = {
     "keys/genesis-missing": ((4,), bent(genesis_missing)),
@@ -734,28 +697,28 @@ KEYS_AND_POLICY: Lies = {
     "keys/policy-out-of-order": ((4,), genesis(policy={**POLICY, "sources": POLICY["sources"][::-1]})),
     "keys/policy-changed-out-of-order": (
         (4,),
-        more(lambda log: log.own("policy", {"policy": {**POLICY, "sources": POLICY["sources"][::-1]}})),
+        more(lambda log: log.change_policy(sources=POLICY["sources"][::-1])),
     ),
     "keys/policy-with-a-source-twice": ((4,), genesis(policy={**POLICY, "sources": POLICY["sources"][:1] * 2})),
     "keys/policy-for-the-ledger": (
         (4,),
-        genesis(policy=rules({"attestation": "none", "keys": [], "source": "ledger"})),
+        genesis(policy=rules({"attestation": "none", "keys": [], "role": "", "source": "ledger"})),
     ),
     "keys/policy-for-anchors": (
         (4,),
-        genesis(policy=rules({"attestation": "none", "keys": [], "source": "anchor"})),
+        genesis(policy=rules({"attestation": "none", "keys": [], "role": "", "source": "anchor"})),
     ),
     "keys/policy-for-no-source": (
         (4,),
-        genesis(policy=rules({"attestation": "none", "keys": [], "source": "a b"})),
+        genesis(policy=rules({"attestation": "none", "keys": [], "role": "", "source": "a b"})),
     ),
     "keys/policy-with-keys-out-of-order": (
         (4,),
-        genesis(policy=rules({"attestation": "none", "keys": [b"b" * 8, b"a" * 8], "source": "a"})),
+        genesis(policy=rules({"attestation": "none", "keys": [b"b" * 8, b"a" * 8], "role": "", "source": "a"})),
     ),
     "keys/policy-with-a-key-of-9-bytes": (
         (4,),
-        genesis(policy=rules({"attestation": "none", "keys": [bytes(9)], "source": "a"})),
+        genesis(policy=rules({"attestation": "none", "keys": [bytes(9)], "role": "", "source": "a"})),
     ),
     "keys/registered-twice": ((4,), more(key("register", "author", "author", sources=["bot"]))),
     "keys/registered-is-the-root-key": ((4,), more(key("register", "author", "root", sources=["bot-2"]))),
@@ -785,10 +748,6 @@ KEYS_AND_POLICY: Lies = {
     "keys/rotation-of-no-live-notary": ((4,), more(key("rotate", "notary", "notary-2", replaces=key_id("log")))),
     "keys/rotation-of-no-live-log-key": ((4,), more(key("rotate", "log", "log-2", replaces=key_id("notary")))),
     "keys/rotation-of-no-live-anchor": ((4,), more(key("rotate", "anchor", "anchor-2", replaces=key_id("notary")))),
-    "keys/rotation-by-a-key-that-is-not-live": (
-        (4,),
-        more(key("rotate", "notary", "notary-2", by="stranger", replaces=key_id("stranger"))),
-    ),
     "keys/rotation-of-no-live-author": (
         (4,),
         more(key("rotate", "author", "author-3", replaces=key_id("author-2"), sources=["b"])),
@@ -804,8 +763,6 @@ KEYS_AND_POLICY: Lies = {
         more(key("rotate", "notary", "notary-2", overlap=1, **ROTATE_NOTARY)),
     ),
     "keys/rotation-as-suspect": ((4,), more(key("rotate", "notary", "notary-2", suspect_from=1, **ROTATE_NOTARY))),
-    "keys/rotation-by-the-new-key": ((4,), more(key("rotate", "notary", "notary-2", by="notary-2", **ROTATE_NOTARY))),
-    "keys/rotation-by-another-live-key": ((4,), more(key("rotate", "notary", "notary-2", by="log", **ROTATE_NOTARY))),
     "keys/rotation-while-an-overlap-runs": (
         (4,),
         more(
@@ -834,19 +791,28 @@ KEYS_AND_POLICY: Lies = {
         more(key("revoke", "author", "author-3", by="author-3", replaces=key_id("author-3")), log=_with_third),
     ),
     "keys/type-unknown": ((4,), more(lambda log: log.own("note", {}))),
-    "keys/schema-2": ((4,), more(lambda log: log.own("clock", {"reason": "", "step": 0}, schema=2))),
-    "keys/clock-step-of-65-bits": ((4,), more(lambda log: log.own("clock", {"reason": "", "step": 2**63}))),
-    "keys/clock-reason-with-a-control-character": (
+    "keys/schema-2": (
         (4,),
-        more(lambda log: log.own("clock", {"reason": "\x1b[2J", "step": 0})),
+        more(lambda log: log.own("clock", {"from": log.now, "reason": "", "to": log.now}, schema=2)),
     ),
+    "keys/clock-to-a-time-of-65-bits": ((4,), more(lambda log: log.clock(to=2**63))),
+    "keys/clock-that-goes-back": ((4,), more(lambda log: log.clock(to=log.now - 1))),
+    "keys/clock-reason-with-a-control-character": ((4,), more(lambda log: log.clock(reason="\x1b[2J"))),
+    "keys/clock-reason-of-501-characters": ((4,), more(lambda log: log.clock(reason="r" * 501))),
     "keys/erasure-why-with-a-line-feed": ((4,), opened(7, log=plain, why="asked to\nand done")),
     "keys/erasure-who-with-delete": ((4,), opened(7, log=plain, who="\x7f")),
-    "keys/beacon-with-a-control-character": (
-        (4,),
-        opened(4, mend=False, beacon={"blockhash": "\x00", "kind": "none", "slot": 0}),
-    ),
-    "keys/beacon-slot-negative": ((4,), opened(4, mend=False, beacon={"blockhash": "", "kind": "none", "slot": -1})),
+    "keys/erasure-why-of-501-characters": ((4,), opened(7, log=plain, why="w" * 501)),
+    "keys/erasure-who-of-129-characters": ((4,), opened(7, log=plain, who="w" * 129)),
+    "keys/beacon-with-a-control-character": ((4,), opened(4, beacon={**finalized(1), "blockhash": "\x00"})),
+    "keys/beacon-blockhash-of-65-characters": ((4,), opened(4, beacon={**finalized(1), "blockhash": "b" * 65})),
+    "keys/beacon-slot-negative": ((4,), opened(4, beacon={**finalized(1), "slot": -1})),
+    "keys/beacon-kind-unknown": ((4,), opened(4, beacon=finalized(1, "confirmed"))),
+    "keys/beacon-without-a-time": ((4,), opened(4, beacon={"blockhash": "", "kind": "none", "slot": 0})),
+    "keys/beacon-none-with-a-time": ((4,), opened(4, beacon={**NO_BEACON, "block_time": 1})),
+    "keys/beacon-none-with-a-slot": ((4,), opened(4, beacon={**NO_BEACON, "slot": 1})),
+    "keys/beacon-none-with-a-blockhash": ((4,), opened(4, beacon={**NO_BEACON, "blockhash": "b"})),
+    "keys/heartbeat-without-its-size": ((4,), opened(4, mend=False, size=...)),
+    "keys/heartbeat-last-of-31-bytes": ((4,), opened(4, mend=False, last=bytes(31))),
     "keys/payload-with-keys-out-of-order": (
         (4,),
         reopened(1, lambda row: _unsorted(row.opened())),
@@ -959,6 +925,8 @@ LIES: Lies = {
     **ENTRY,
     **CHAIN,
     **STREAMS,
+    **TIME,
+    **RIGHTS,
     **ATTESTATION,
     **KEYS_AND_POLICY,
     **PAYLOADS,

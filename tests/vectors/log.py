@@ -1,8 +1,9 @@
 """Logs made by hand, down to the last byte: no clock, no chance, every key known, so that the same bytes come out anywhere.
 
 A `Log` is a list of rows, each an entry taken apart into the fields of docs/format.md. Anything may be bent, and then as
-many layers mended as the lie needs: `commit` (payload), `attest` (signature), `relink` (chain, streams, heartbeats),
-`sign_heads`. What is honest is said with `say`, `beat`, `erase` and the rest, which keep all layers right.
+many layers mended as the lie needs: `commit` (payload), `attest` (signature), `relink` (chain, streams, counters, and what
+heartbeats and root say of the log before them), `sign_heads`. What is honest is said with `say`, `beat`, `erase` and the
+rest, which keep all layers right.
 """
 
 import base64
@@ -25,11 +26,17 @@ from decision_dna.schemas.payloads import is_open
 
 ORIGIN = "vectors.example/log"
 SECOND = 10**9
+DAY = 86_400 * SECOND
 START = 1_790_000_000 * SECOND
 NO_SALT = bytes(16)
 AUTHORITY = ("ledger.genesis", "ledger.key", "ledger.policy")
+PRINCIPALS = {"ledger": "ledger", "anchor": "anchor", "sys": "engine"}
+"""Sources that one principal alone speaks for; `sys` by the policy below."""
 
-NAMES = ("root", "log", "log-2", "log-3", "notary", "notary-2", "anchor", "anchor-2", "author", "author-2", "author-3")
+NAMES = (
+    *("root", "log", "log-2", "log-3", "notary", "notary-2", "anchor", "anchor-2"),
+    *("author", "author-2", "author-3", "operator", "operator-2"),
+)
 KEYS = {name: SigningKey(sha256(f"a key of the vectors: {name}".encode()).digest()) for name in (*NAMES, "stranger")}
 BY_ID = {hashing.key_id(key.public): key for key in KEYS.values()}
 BY_PUBLIC = {key.public: key for key in KEYS.values()}
@@ -43,6 +50,12 @@ def public(name: str) -> bytes:
 def key_id(name: str) -> bytes:
     """The 8 bytes that name it in entries."""
     return hashing.key_id(public(name))
+
+
+def torsioned(name: str) -> bytes:
+    """That key with the point of order 2 added, which turns the signs of both coordinates: of order 2L, so nobody's key."""
+    number, mask = int.from_bytes(public(name), "little"), 2**255 - 1
+    return (2**255 - 19 - (number & mask) | (1 - (number >> 255)) << 255).to_bytes(32, "little")
 
 
 def vkey(name: str, origin: str = ORIGIN) -> Vkey:
@@ -68,16 +81,28 @@ def line(value: Any) -> bytes:
     return msgspec.json.encode(value) + b"\n"
 
 
+PAUSE, JUMP = 7 * DAY, 400 * DAY
 POLICY: dict[str, Any] = {
     "anchor_events_max": 1000,
     "anchor_seconds_max": 3600,
     "default_attestation": "notary",
-    "heartbeat_seconds_max": 60,
+    "heartbeat_events_max": 100,
+    "heartbeat_seconds_max": 600,
+    "jump_seconds_max": JUMP // SECOND,
+    "pause_seconds_max": PAUSE // SECOND,
     "sources": [
-        {"attestation": "author", "keys": [], "source": "bot"},
-        {"attestation": "none", "keys": [], "source": "raw"},
+        {"attestation": "author", "keys": [], "role": "", "source": "bot"},
+        {"attestation": "none", "keys": [], "role": "", "source": "raw"},
+        {"attestation": "notary", "keys": [], "role": "system", "source": "sys"},
     ],
+    "sources_per_principal_max": 100,
 }
+NO_BEACON = {"block_time": 0, "blockhash": "", "kind": "none", "slot": 0}
+
+
+def finalized(block_time: int, kind: str = "finalized") -> dict[str, Any]:
+    """A block of that time, in seconds."""
+    return {"block_time": block_time, "blockhash": "9" * 44, "kind": kind, "slot": 7}
 
 
 def genesis_payload(**fields: Any) -> dict[str, Any]:
@@ -166,10 +191,13 @@ class Log:
         *,
         by: str = "notary",
         attestation: str = "",
-        principal: str = "alice",
+        principal: str | None = None,
         **claim: Any,
     ) -> Row:
-        """One more entry, a second later: by the notary, by `none`, or by the key of that name as its author."""
+        """One more entry, a second later: by the notary, by `none`, or by the key of that name as its author.
+
+        The principal is the one who speaks for the source, else alice.
+        """
         self.now += SECOND
         self._said += 1
         data = payload if isinstance(payload, bytes) else codec.encode(payload)
@@ -192,6 +220,7 @@ class Log:
             **claim,
         }
         attestation = attestation or (by if by in ("none", "notary") else "author")
+        principal = PRINCIPALS.get(source, "alice") if principal is None else principal
         place = {"version": 1, "seq": len(self.rows), "prev": ZEROS, "stream": f"{kind.partition('.')[0]}/{source}"}
         entry: dict[str, Any] = {
             **place,
@@ -220,15 +249,11 @@ class Log:
         return row
 
     def own(self, word: str, payload: Any, *, by: str = "root", **claim: Any) -> Row:
-        """An entry of the ledger's own."""
-        return self.say(f"ledger.{word}", "ledger", payload, by=by, principal="ledger", **claim)
-
-    def count_own(self, word: str, payload: Any, *, by: str) -> Row:
-        """The same, by a key that counts what it says."""
-        number, before = self.counters[by]
-        row = self.own(word, payload, by=by, author_seq=number, author_prev=before)
-        self.counters[by] = (number + 1, hashing.claim_hash(row.entry["claim"]))
-        return row
+        """An entry of the ledger's own; root counts what it says, and so does an author who did before."""
+        counts = (by == "root" or by in self.counters) and not {"author_seq", "attestation"} & claim.keys()
+        if counts:
+            return self.count(by, f"ledger.{word}", "ledger", payload, **claim)
+        return self.say(f"ledger.{word}", "ledger", payload, by=by, **claim)
 
     def begin(self, **fields: Any) -> Row:
         """Genesis, and the first head."""
@@ -236,23 +261,42 @@ class Log:
         self.head()
         return row
 
-    def change_key(self, action: str, purpose: str, key: str, *, by: str = "root", **fields: Any) -> Row:
-        """`ledger.key`, signed by the root key, or by the key that is replaced."""
-        empty = {"overlap": 0, "replaces": b"", "sources": [], "suspect_from": None}
-        change = {"action": action, "key": public(key), "purpose": purpose, **empty, **fields}
-        if by in self.counters:
-            return self.count_own("key", change, by=by)
-        return self.own("key", change, by=by, attestation="author")
+    def named(self, size: int | None = None) -> dict[str, Any]:
+        """The checkpoint that root names: of all that is there, or of that size."""
+        size = len(self.rows) if size is None else size
+        return {"root": self.root(size), "size": size}
 
-    def beat(self) -> Row:
-        """A heartbeat over everything before it."""
-        return self.own("heartbeat", self.heartbeat_payload(len(self.rows)), by="notary")
+    def change_key(self, action: str, purpose: str, key: str | bytes, *, by: str = "root", **fields: Any) -> Row:
+        """`ledger.key`, signed as by an author, to be recorded within an hour."""
+        nobody = {"operator": "", "overlap": 0, "replaces": b"", "roles": [], "sources": [], "suspect_from": None}
+        brought = key if isinstance(key, bytes) else public(key)
+        until = {"checkpoint": self.named(), "not_after": self.now + 3600 * SECOND}
+        change = {"action": action, "key": brought, "purpose": purpose, **until, **nobody, **fields}
+        how = {"attestation": "author"} if by == "notary" else {}
+        return self.own("key", change, by=by, **how)
 
-    def erase(self, seq: int, **fields: Any) -> Row:
+    def change_policy(self, *, by: str = "root", **fields: Any) -> Row:
+        """`ledger.policy`: the policy of the vectors with these fields, to be recorded within an hour."""
+        until = {"checkpoint": self.named(), "not_after": self.now + 3600 * SECOND}
+        until |= {name: fields.pop(name) for name in ("checkpoint", "not_after") if name in fields}
+        return self.own("policy", {**until, "policy": {**POLICY, **fields}}, by=by)
+
+    def clock(self, pause: int = 0, *, by: str = "root", **fields: Any) -> Row:
+        """`ledger.clock`, recorded so long (ns) and a second after the entry before."""
+        jump = {"from": self.now, "reason": "it was off", "to": self.now + pause + SECOND, **fields}
+        self.now += pause
+        return self.own("clock", jump, by=by)
+
+    def beat(self, pause: int = 0, **fields: Any) -> Row:
+        """A heartbeat over everything before it, so long (ns) and a second after the entry before."""
+        self.now += pause
+        return self.own("heartbeat", {**self.heartbeat_payload(len(self.rows)), **fields}, by="notary")
+
+    def erase(self, seq: int, *, by: str = "root", **fields: Any) -> Row:
         """Remove a payload, and say so."""
         erased = {"id": self.rows[seq].claim["id"], "seq": seq, "who": "the operator", "why": "asked to", **fields}
         self.rows[seq].payload = None
-        return self.own("erasure", erased, by="notary")
+        return self.own("erasure", erased, by=by)
 
     def head(self) -> None:
         """Keep a head of the log as it is now."""
@@ -263,6 +307,10 @@ class Log:
     def raws(self) -> list[bytes]:
         """The leaves."""
         return [row.bytes_of() for row in self.rows]
+
+    def root(self, size: int) -> bytes:
+        """The root of the first entries."""
+        return merkle.tree_root([merkle.leaf_hash(raw) for raw in self.raws()[:size]])
 
     def streams_before(self, seq: int) -> dict[str, tuple[int, bytes]]:
         """All stream heads, as the first `seq` entries give them."""
@@ -275,8 +323,14 @@ class Log:
     def heartbeat_payload(self, seq: int) -> dict[str, Any]:
         """What a heartbeat at that place must say."""
         leaves = list_leaves(self.streams_before(seq))
-        beacon = {"blockhash": "", "kind": "none", "slot": 0}
-        return {"beacon": beacon, "streams_count": len(leaves), "streams_root": list_root(leaves)}
+        return {
+            "beacon": NO_BEACON,
+            "last": hashing.entry_hash(self.rows[seq - 1].bytes_of()) if seq else ZEROS,
+            "root": self.root(seq),
+            "size": seq,
+            "streams_count": len(leaves),
+            "streams_root": list_root(leaves),
+        }
 
     def _link(self, seq: int) -> None:
         row = self.rows[seq]
@@ -286,15 +340,51 @@ class Log:
         row.entry["stream_seq"], row.entry["stream_prev"] = streams.get(str(row.entry["stream"]), (0, ZEROS))
 
     def relink(self, start: int = 0, *, beats: bool = True, spare: Sequence[int] = ()) -> None:
-        """Number and link everything from `start` on anew (rows with bytes of their own, and `spare`, stay); `beats`: make heartbeats true."""
-        for seq in range(start, len(self.rows)):
-            row = self.rows[seq]
-            if seq in spare or row.raw is not None:
-                continue
-            self._link(seq)
-            if beats and row.claim["type"] == "ledger.heartbeat":
-                row.reopen(self.heartbeat_payload(seq))
-                row.attest()
+        """Number and link everything from `start` on anew (rows with bytes of their own, and `spare`, stay).
+
+        `beats`: make true what entries say of those before them: heartbeats, named checkpoints, clocks.
+        """
+        counted: dict[bytes, Row] = {}
+        for seq, row in enumerate(self.rows):
+            if seq >= start and seq not in spare and row.raw is None:
+                self._link(seq)
+                if beats:
+                    self._make_true(seq)
+                self._follow(row, counted.get(row.entry["key_id"]))
+            if row.entry["attestation"] == "author":
+                counted[row.entry["key_id"]] = row
+
+    def _make_true(self, seq: int) -> None:
+        row = self.rows[seq]
+        said, kind = row.opened(), row.claim["type"]
+        true = dict(said)
+        if kind == "ledger.heartbeat":
+            true |= self.heartbeat_payload(seq) | {"beacon": said.get("beacon", NO_BEACON)}
+        elif kind == "ledger.clock" and seq and "from" in said:
+            true["from"] = self.rows[seq - 1].entry["recorded_at"]
+        elif kind in ("ledger.key", "ledger.policy") and isinstance(said.get("checkpoint"), dict):
+            size = said["checkpoint"].get("size")
+            if isinstance(size, int) and 0 < size <= seq:
+                true["checkpoint"] = said["checkpoint"] | {"root": self.root(size)}
+        if true != said:
+            row.reopen(true)
+            row.attest()
+
+    def _follow(self, row: Row, before: Row | None) -> None:
+        """The next claim that its author counted names the one before, as that is now."""
+        numbers = [one.claim["author_seq"] for one in (before, row) if one and isinstance(one.claim["author_seq"], int)]
+        if (
+            before is None
+            or row.entry["attestation"] != "author"
+            or len(numbers) != 2
+            or not isinstance(before.entry["claim"], bytes)
+        ):
+            return
+        previous = hashing.claim_hash(before.entry["claim"])
+        if 0 < numbers[0] == numbers[1] - 1 and row.claim["author_prev"] != previous:
+            row.claim["author_prev"] = previous
+            row.seal()
+            row.attest()
 
     def recount(self) -> None:
         """Number and link anew what each author counted, and sign it."""

@@ -9,9 +9,22 @@ from decision_dna.ledger.streams import list_leaves, list_root
 from decision_dna.schemas import codec
 from decision_dna.schemas.claims import ZEROS
 from tests.vectors import showing
-from tests.vectors.honest import extremes, little, many_streams, open_types, plain, policies, rotations, seen
+from tests.vectors.honest import (
+    at_the_limits,
+    extremes,
+    little,
+    many_streams,
+    open_types,
+    operators,
+    plain,
+    policies,
+    rotations,
+    seen,
+    speakers,
+    weekend,
+)
 from tests.vectors.lies import false_line
-from tests.vectors.log import KEYS, ORIGIN, Log, event_id, line, text
+from tests.vectors.log import DAY, KEYS, ORIGIN, PAUSE, SECOND, Log, event_id, key_id, line, text
 from tests.vectors.showing import Json
 
 Made = Callable[[], bytes]
@@ -57,49 +70,6 @@ def anchored() -> Json:
         "transaction": text(b"raw"),
     }
     return event()() | {"anchor": anchor}
-
-
-SHOWN: dict[str, tuple[str, Made]] = {
-    "event/genesis": ("log", written(event(0))),
-    "event/notarised": ("log", written(event(2))),
-    "event/erased": ("log", written(event(3))),
-    "event/by-its-author": ("log", written(event(4))),
-    "event/erasure": ("log", written(event(7))),
-    "event/heartbeat": ("log", written(event(8, after=None))),
-    "event/newest": ("root", written(event(9, after=None))),
-    "event/between-heartbeats": ("log", written(event(5, log=many_streams, before=1, after=11))),
-    "event/policy": ("log", written(event(3, log=policies, after=9))),
-    "event/command": ("log", written(event(5, log=policies, after=9))),
-    "event/rotation-by-itself": ("root", written(event(4, log=rotations, after=11))),
-    "event/after-all-rotations": ("log-3", written(event(7, log=rotations, after=11))),
-    "event/in-overlap-old-key": ("log", written(lambda: showing.event(prefix(5, rotations), 2))),
-    "event/in-overlap-new-key": ("log-2", written(lambda: showing.event(prefix(5, rotations), 2))),
-    "event/open-that-is-no-messagepack": ("log", written(event(2, log=open_types, after=5))),
-    "event/of-the-longest-values": ("log", written(event(5, log=extremes, after=10))),
-    "event/with-an-anchor": ("log", written(anchored)),
-    "event/alone": ("log", written(lambda: showing.event(prefix(1, plain), 0))),
-    "run/notarised": ("log", written(run("x/engine-1"))),
-    "run/by-an-author": ("root", written(run("x/bot"))),
-    "run/erased": ("log", written(run("x/raw"))),
-    "run/of-the-ledger-itself": ("log", written(run("ledger/ledger"))),
-    "run/from-a-time": ("log", written(run("x/bot", seqs=[5], start=plain().rows[5].entry["recorded_at"]))),
-    "absence/before-the-first": ("log", written(run("a/first"))),
-    "absence/between-two": ("log", written(run("x/cow", log=many_streams, after=11))),
-    "absence/after-the-last": ("root", written(run("zz/last"))),
-    "absence/before-the-only-one": ("log", written(run("a/first", log=many_streams, after=1))),
-    "absence/after-the-only-one": ("log", written(run("x/bee", log=many_streams, after=1))),
-    "absence/in-an-empty-list": ("log", lambda: line(listed({}, [])())),
-    "absence/in-a-list-of-one": ("log", lambda: line(listed({"a/a": (0, ZEROS)}, [0])())),
-    "fork/of-the-log-key": ("log", written(fork())),
-    "fork/of-another-key": (
-        "anchor",
-        written(
-            lambda: showing.fork(
-                little(), *(little().head_note(3, root=root, keys=["anchor"]) for root in (ZEROS, bytes(31) + b"\x01"))
-            )
-        ),
-    ),
-}
 
 
 # --- what is false ---------------------------------------------------------------------------------------------------------
@@ -251,6 +221,21 @@ def twice_said() -> Json:
     return showing.event(log, 7, after=8)
 
 
+def bent_event(bend: Callable[[Log], object], at: int, *, log: Callable[[], Log], **around: Any) -> Json:
+    """As `of`, between heartbeats."""
+    bent = log()
+    bend(bent)
+    return showing.event(bent, at, **around)
+
+
+def heartbeat_in_a_run() -> Json:
+    """The first of two heartbeats lies, in a run of the ledger's own entries up to the second."""
+    log = many_streams()
+    opened(1, last=ZEROS)(log)
+    log.relink(2)
+    return showing.run(log, "ledger/ledger", 11)
+
+
 def stranger_in_run() -> Log:
     log = plain()
     log.rows[4].attest("stranger")
@@ -325,6 +310,96 @@ def past_its_size() -> Json:
         proof = f"c2sp.org/tlog-proof@v1\nindex {seq}\n{text(step)}\n\n{note}"
         value["items"].append({"role": role, "entry": text(log.rows[seq].bytes_of()), "proof": proof})
     return value
+
+
+def opened(at: int, **fields: Any) -> Callable[[Log], None]:
+    """Another payload in an open entry, committed to and signed; nothing else is made to fit."""
+
+    def bend(log: Log) -> None:
+        log.rows[at].reopen({**log.rows[at].opened(), **fields})
+        log.rows[at].attest()
+        log.relink(at + 1)
+
+    return bend
+
+
+def idle(log: Log) -> None:
+    """Nothing for three days, and then an event."""
+    log.now += 3 * DAY
+    log.say("x.seen", "engine-1", seen(9))
+
+
+def leap(log: Log) -> None:
+    """Nothing for ten years, and then a heartbeat."""
+    log.beat(3650 * DAY)
+
+
+UNSEEN: tuple[tuple[str, int, Callable[[], Log], int | None, Callable[[Log], object]], ...] = (
+    ("root-that-a-key-names", 2, plain, 8, opened(1, checkpoint={"root": ZEROS, "size": 1})),
+    ("root-that-a-heartbeat-says", 2, plain, 8, opened(8, root=ZEROS)),
+    ("from-of-a-clock", 8, policies, None, opened(8, **{"from": 0})),
+    ("to-of-a-clock-far-ahead", 10, plain, None, lambda log: log.clock(to=log.now + 61 * SECOND + 1)),
+    ("to-of-a-clock-long-ago", 10, plain, None, lambda log: log.clock(PAUSE - SECOND + 1, to=log.now)),
+    ("maxima", 10, plain, None, idle),
+    ("gaps", 10, plain, None, leap),
+)
+"""What the whole log shows, and evidence does not: name, event, log, heartbeat_after, and what is false."""
+
+SHOWN: dict[str, tuple[str, Made]] = {
+    "event/genesis": ("log", written(event(0))),
+    "event/notarised": ("log", written(event(2))),
+    "event/erased": ("log", written(event(3))),
+    "event/by-its-author": ("log", written(event(4))),
+    "event/erasure": ("log", written(event(7))),
+    "event/heartbeat": ("log", written(event(8, after=None))),
+    "event/newest": ("root", written(event(9, after=None))),
+    "event/between-heartbeats": ("log", written(event(5, log=many_streams, before=1, after=11))),
+    "event/policy": ("log", written(event(3, log=policies, after=9))),
+    "event/command": ("log", written(event(5, log=policies, after=9))),
+    "event/rotation": ("root", written(event(4, log=rotations, after=11))),
+    "event/after-all-rotations": ("log-3", written(event(7, log=rotations, after=11))),
+    "event/in-overlap-old-key": ("log", written(lambda: showing.event(prefix(5, rotations), 2))),
+    "event/in-overlap-new-key": ("log-2", written(lambda: showing.event(prefix(5, rotations), 2))),
+    "event/open-that-is-no-messagepack": ("log", written(event(2, log=open_types, after=5))),
+    "event/of-the-longest-values": ("log", written(event(5, log=extremes, after=10))),
+    "event/with-an-anchor": ("log", written(anchored)),
+    "event/by-the-system": ("log", written(event(4, log=speakers, after=15))),
+    "event/command-by-an-operator": ("log", written(event(10, log=speakers, after=15))),
+    "event/anchor": ("log", written(event(11, log=speakers, after=15))),
+    "event/erasure-by-an-operator": ("log", written(event(4, log=operators, after=7))),
+    "event/clock-by-an-operator": ("log", written(event(6, log=operators, after=7, before=None))),
+    "event/clock-at-its-limit-ahead": ("log", written(event(14, log=at_the_limits, before=13, after=16))),
+    "event/clock-at-its-limit-behind": ("log", written(event(15, log=at_the_limits, before=13, after=16))),
+    "event/after-a-jump": ("log", written(event(10, log=weekend, before=9, after=12))),
+    **{
+        f"event/not-followed-{name}": ("log", of(bend, at, log=log, after=after))
+        for name, at, log, after, bend in UNSEEN
+    },
+    "run/of-the-system": ("log", written(run("control/sys", log=speakers, after=15))),
+    "run/of-the-ledger-with-operators": ("log", written(run("ledger/ledger", log=operators, after=13))),
+    "event/alone": ("log", written(lambda: showing.event(prefix(1, plain), 0))),
+    "run/notarised": ("log", written(run("x/engine-1"))),
+    "run/by-an-author": ("root", written(run("x/bot"))),
+    "run/erased": ("log", written(run("x/raw"))),
+    "run/of-the-ledger-itself": ("log", written(run("ledger/ledger"))),
+    "run/from-a-time": ("log", written(run("x/bot", seqs=[5], start=plain().rows[5].entry["recorded_at"]))),
+    "absence/before-the-first": ("log", written(run("a/first"))),
+    "absence/between-two": ("log", written(run("x/cow", log=many_streams, after=11))),
+    "absence/after-the-last": ("root", written(run("zz/last"))),
+    "absence/before-the-only-one": ("log", written(run("a/first", log=many_streams, after=1))),
+    "absence/after-the-only-one": ("log", written(run("x/bee", log=many_streams, after=1))),
+    "absence/in-an-empty-list": ("log", lambda: line(listed({}, [])())),
+    "absence/in-a-list-of-one": ("log", lambda: line(listed({"a/a": (0, ZEROS)}, [0])())),
+    "fork/of-the-log-key": ("log", written(fork())),
+    "fork/of-another-key": (
+        "anchor",
+        written(
+            lambda: showing.fork(
+                little(), *(little().head_note(3, root=root, keys=["anchor"]) for root in (ZEROS, bytes(31) + b"\x01"))
+            )
+        ),
+    ),
+}
 
 
 RUN, BOT = run("x/engine-1"), run("x/bot")
@@ -490,6 +565,44 @@ ENTRIES: dict[str, tuple[tuple[int, ...], str, Made]] = {
         (4,),
         "log",
         of(erased_for_a_line_feed, 7),
+    ),
+    "heartbeat/says-another-size": ((3,), "log", of(opened(8, size=7))),
+    "heartbeat/says-another-last": ((3,), "log", of(opened(8, last=ZEROS))),
+    "heartbeat/before-says-another-size": (
+        (3,),
+        "log",
+        written(lambda: bent_event(opened(1, size=0), 5, log=many_streams, before=1, after=11)),
+    ),
+    "heartbeat/as-event-says-another-size": ((3,), "log", of(opened(8, size=9), 8, after=None)),
+    "heartbeat/in-a-run-says-another-last": ((3,), "log", written(heartbeat_in_a_run)),
+    "attested/root-does-not-count": ((4,), "log", of(claimed(1, author_seq=0, author_prev=ZEROS))),
+    "attested/root-does-not-count-genesis": ((4,), "log", of(claimed(0, author_seq=0, author_prev=ZEROS))),
+    "attested/key-recorded-after-not-after": (
+        (4,),
+        "log",
+        of(opened(1, not_after=plain().rows[1].entry["recorded_at"] - 1)),
+    ),
+    "attested/key-names-a-later-size": ((4,), "log", of(opened(1, checkpoint={"root": ZEROS, "size": 2}))),
+    "attested/engine-by-a-stranger": (
+        (4,),
+        "log",
+        of(lambda log: log.say("engine.state", "engine-1", {}), 10, after=None),
+    ),
+    "attested/system-by-alice": (
+        (4,),
+        "log",
+        of(lambda log: log.say("x.seen", "sys", {}, principal="alice"), 10, after=None),
+    ),
+    "attested/command-by-an-author": (
+        (4,),
+        "log",
+        of(lambda log: log.count("author", "control.pause", "bot", {}), 10, after=None),
+    ),
+    "attested/clock-by-an-author": ((4,), "log", of(lambda log: log.clock(by="author"), 10, after=None)),
+    "attested/log-key-rotates-itself": (
+        (4,),
+        "log",
+        of(lambda log: log.change_key("rotate", "log", "log-2", by="log", replaces=key_id("log"), overlap=9), 2),
     ),
     "payload/changed": ((5,), "log", but(lambda value: value["payload"].update(bytes=text(b"another")))),
     "payload/salt-changed": ((5,), "log", but(lambda value: value["payload"].update(salt="00" * 16))),
