@@ -17,6 +17,7 @@ from tests.properties.payloads import edges, every_type, payloads, unbounded
 
 TYPES = every_type()
 
+
 @pytest.mark.parametrize(("name", "schema"), TYPES)
 def test_range_every_field(name, schema):
     """Every integer, text, bytes and array of a payload type has both its ends declared, at every depth."""
