@@ -29,13 +29,17 @@ from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.schemas import codec
 from decision_dna.schemas.errors import CannotOpen
-from decision_dna.schemas.ledgering import KEY, POLICY, KeyChange, PolicyChange
+from decision_dna.schemas.ledgering import POLICY, Beacon, Policy
 from decision_dna.schemas.market import Arbitrage, Hop
 from tests.ledger import samples
 from tests.ledger.memory_log import keyring
-from tests.ledger.samples import ORIGIN, SECOND, draft, fill
+from tests.ledger.samples import ORIGIN, SECOND, SHORT_PAUSES, change_key, draft, fill, root_of
 
 NODE_EVENTS = 256
+DAY = 86_400 * SECOND
+OPERATOR = SigningKey(b"operator".ljust(32))
+ERASED = 4
+"""Of the events of `fill`, one that it does not erase."""
 LOCK_PARTS = ("origin", "size", "root", "note")
 
 
@@ -158,17 +162,27 @@ def _column(part: str, data: bytes) -> str | int | bytes | None:
 
 
 def every_kind() -> Held:
-    """Few entries, one of every kind, and heads of every kind: signed by one log key, by two, and by the next."""
-    ledger, clock = _new()
+    """Few entries, one of every kind, and heads of every kind: signed by one log key, by two, and by the next.
+
+    Root, an operator and a finalized block each vouch for a gap.
+    """
+    ledger, clock = _new(SHORT_PAUSES)
     fill(ledger, clock)
-    root = ledger.keys.of_purpose("root")[0]
+    root = root_of(ledger)
     for purpose, overlap in (("log", 1), ("notary", 0)):
         live = ledger.writer.authority.log[-1].key if purpose == "log" else ledger.writer.authority.notary
-        ledger.append_signed(ledger.sign_own(root, KEY, rotation(purpose, live, _next_key(purpose), overlap)))
-    policy = msgspec.structs.replace(samples.POLICY, default_attestation="none")
-    ledger.append_signed(ledger.sign_own(root, POLICY, PolicyChange(policy=policy)))
-    clock.wall -= 2 * SECOND
-    ledger.accept_clock(root, "it ran ahead")
+        change_key(ledger, "rotate", purpose, _next_key(purpose).public, replaces=key_id(live), overlap=overlap)
+    change_key(ledger, "register", "author", OPERATOR.public, operator="ops", roles=("clock", "erasure"))
+    ledger.erase(ERASED, "ops", "asked to", OPERATOR)
+    clock.advance(8 * DAY)
+    block_time = clock.wall // SECOND
+    ledger.heartbeat(Beacon(block_time=block_time, blockhash="1" * 44, kind="finalized", slot=block_time))
+    clock.advance(8 * DAY)
+    ledger.accept_clock(OPERATOR, "switched off over the holidays")
+    clock.wall += 401 * DAY
+    ledger.accept_clock(root, "it was a year behind")
+    policy = msgspec.structs.replace(SHORT_PAUSES, default_attestation="none")
+    ledger.append_signed(ledger.sign_own(root, POLICY, ledger.policy_change(policy)))
     ledger.append([draft(995)])
     return _held(ledger, clock)
 
@@ -206,22 +220,9 @@ def _next_key(purpose: str) -> SigningKey:
     return SigningKey(purpose.encode().ljust(32))
 
 
-def rotation(purpose: str, live: bytes, new: SigningKey, overlap: int = 0) -> KeyChange:
-    """A key in the place of the live one."""
-    return KeyChange(
-        action="rotate",
-        key=new.public,
-        overlap=overlap,
-        purpose=purpose,  # type: ignore[arg-type]
-        replaces=key_id(live),
-        sources=(),
-        suspect_from=None,
-    )
-
-
-def _new() -> tuple[Ledger, ManualClock]:
+def _new(policy: Policy = samples.POLICY) -> tuple[Ledger, ManualClock]:
     store, clock, keys = MemoryStore(), ManualClock(samples.START), _keys()
-    locked = write_genesis(store, keys, ORIGIN, samples.POLICY, None, clock)
+    locked = write_genesis(store, keys, ORIGIN, policy, None, clock)
     return resume(None, store, MemoryLock(locked), keys, clock), clock
 
 
