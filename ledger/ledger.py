@@ -180,21 +180,22 @@ class Ledger:
             if claim.type == ERASURE and touch is None:
                 raise Refused("an erasure is made where the payload is: `dna erase`")
             entry = provisional_entry(row, self.reader.size, self.clock.now_ns())
-            self._check_signed(entry, claim)
+            self._check_signed(row, entry, claim)
             vouch = vouch_of(self.writer.authority, entry, claim)
-            recorded_at = self.writer.begin_own(vouch, exempt=claim.type in EXEMPT_TYPES)
-            entry = msgspec.structs.replace(entry, seq=self.reader.size, recorded_at=recorded_at)
-            self._check_clock(entry, claim)
+            recorded_at = self.writer.next_time(vouch)
+            entry = msgspec.structs.replace(entry, recorded_at=recorded_at)
+            self._check_time(entry, claim)
+            if claim.type not in EXEMPT_TYPES:
+                self.writer.beat_before(1, recorded_at)
+            entry = msgspec.structs.replace(entry, seq=self.reader.size)
             after = authority_after(self.writer.authority, entry, claim)
             changed = after if after is not self.writer.authority else None
-            if after is not None and changed is not None:
-                self._check_signable(after)
             appended = self.writer.append_own(row, recorded_at=recorded_at, authority=changed, touch=touch)
             if claim.type == CLOCK:
                 self.writer.accept_clock()
             return appended
 
-    def _check_signed(self, entry: Entry, claim: Claim) -> None:
+    def _check_signed(self, row: Prepared, entry: Entry, claim: Claim) -> None:
         """Raise unless the entry is signed by whom its type needs, and may stand in this log at all: nothing is appended before."""
         job = signature_job(self.writer.authority, entry, claim)
         if job is None or not is_signed(*job):
@@ -205,13 +206,18 @@ class Ledger:
         for cause in claim.causes:
             if self.reader.seq_of_id(cause) is None:
                 raise Malformed(f"cause {id_text(cause)} is no earlier event")
-        authority_after(self.writer.authority, entry, claim)
+        self.writer.own_counter(row)
+        after = authority_after(self.writer.authority, entry, claim)
+        if after is not None and after is not self.writer.authority:
+            self._check_signable(after)
         named = named_checkpoint(claim, entry.open)
         if named is not None and named.size <= entry.seq and self.reader.frontier(named.size).root() != named.root:
             raise Refused(f"{claim.type}: the first {named.size} entries have another root than the one that it names")
 
-    def _check_clock(self, entry: Entry, claim: Claim) -> None:
-        """Raise Refused where a `ledger.clock` vouches for another time than that at which it is recorded."""
+    def _check_time(self, entry: Entry, claim: Claim) -> None:
+        """Raise Refused for an entry that may not be recorded when it would be: a change that was good until before, or a `ledger.clock`
+        that vouches for another time."""
+        authority_after(self.writer.authority, entry, claim)
         step = decode_ledger_payload(claim, entry.open)
         if isinstance(step, ClockStep):
             wrong = misplaced(self.writer.authority.policy, step, entry.recorded_at)
@@ -264,7 +270,8 @@ class Ledger:
 
     def accept_clock(self, key: SigningKey, reason: str) -> Appended:
         """Vouch for the wall clock as it is now, signed by root or by an operator with role `clock`, so that appends go on."""
-        step = ClockStep(from_ns=self.writer.recorded_at, reason=reason, to_ns=self.clock.now_ns())
+        last = self.writer.recorded_at
+        step = ClockStep(from_ns=last, reason=reason, to_ns=max(last, self.clock.now_ns()))
         return self.append_signed(self.sign_own(key, CLOCK, step))
 
     def close(self) -> None:

@@ -177,8 +177,7 @@ class Writer:
 
     def enqueue(self, rows: Sequence[Prepared | LedgerError], *, atomic: bool = False) -> Future[Appended]:
         """Queue a request; somebody has to call `commit_queued`. Raises Busy, TooLarge, Unavailable."""
-        if len(rows) > self._batch_events_max:
-            raise TooLarge(f"{len(rows)} events at once, at most {self._batch_events_max}")
+        self._check_fits(len(rows))
         self._check_running()
         request = Request(rows, atomic, Future())
         with self._queue_lock:
@@ -202,7 +201,10 @@ class Writer:
             if not requests:
                 return
             with self._failing(requests):
-                now = self._next_time(NO_VOUCH, sum(len(request.rows) for request in requests))
+                count = sum(len(request.rows) for request in requests)
+                self._check_fits(count)  # a policy for smaller batches may have come since this one was queued
+                now = self.next_time()
+                self.beat_before(count, now)
                 planned = self._plan(requests, now)
                 self._committing.acquire()  # while the turn is held: commits keep the order of their links
                 self._pending = planned.rows
@@ -241,13 +243,13 @@ class Writer:
     ) -> Appended:
         """Append one entry of the ledger's own as a commit of its own: after it, `authority` holds. `touch` adds to its write.
 
-        The caller has the `turn()`, has `recorded_at` from `begin_own` in it, and has checked that the entry may stand there.
+        The caller has the `turn()`, has `recorded_at` from `next_time` in it, and has checked that the entry may stand there.
         """
         with self.turn():
             self._check_running()
             plan = link(self._tip, [row], self._stream_head, recorded_at)
             seqs = [*self._authority_seqs, plan.before.size] if authority is not None else self._authority_seqs
-            own = Planned([], [], [row], plan, self._own_counter(row), authority or self._authority, seqs)
+            own = Planned([], [], [row], plan, self.own_counter(row), authority or self._authority, seqs)
             self._take_place(own)  # before the commit, as in `_plan`: if that fails, the writer stops
             self._commit(own, touch)
             placed = Placed(plan.before.size, row.id, plan.hashes[0], False, plan.entries[0], row.salted)
@@ -260,11 +262,25 @@ class Writer:
         with self._turn, self._committing:
             yield
 
-    def begin_own(self, vouch: Vouch = NO_VOUCH, *, exempt: bool = False) -> int:
-        """Return the time at which the next entry of the ledger's own is recorded. A heartbeat is appended first if one is due
-        (never for an `exempt` entry). The caller has the `turn()`. Raises ClockWrong unless the entry vouches for the time."""
+    def next_time(self, vouch: Vouch = NO_VOUCH) -> int:
+        """Return the time at which the next entry is recorded. The caller has the `turn()`, or commits next. Raises ClockWrong unless
+        the entry vouches for the time; Unavailable."""
+        return self._time_at(self._clock.now_ns(), vouch)
+
+    def _time_at(self, wall: int, vouch: Vouch) -> int:
         self._check_running()
-        return self._next_time(vouch, 0 if exempt else 1)
+        self._check_clock(wall, vouch)
+        return max(wall, self._tip.recorded_at)
+
+    def beat_before(self, count: int, now: int) -> None:
+        """Append a heartbeat if one is due before `count` entries, recorded as they will be: so nothing that happens between the two
+        makes them late. The caller has `now` from `next_time`, and what is refused was refused before."""
+        last = self._tip.size + count - 1
+        beat, limits = self._beat, Limits.of(self._authority.policy)
+        late = beat is None or pace.overdue(limits, beat, last, now)
+        if count and (late or self._step() - self._step_seen > CLOCK_STEP_NS_MAX):
+            with self._committing:
+                self._append_heartbeat(now)
 
     def heartbeat(self, beacon: Beacon = NO_BEACON) -> Appended:
         """Append a heartbeat over everything before it. Raises ClockWrong, Unavailable."""
@@ -272,7 +288,7 @@ class Writer:
             wall = self._clock.now_ns()
             limits = Limits.of(self._authority.policy)
             vouch = Vouch(limits.jump_ns, None) if pace.is_witness(beacon, wall) else NO_VOUCH
-            return self._append_heartbeat(self.begin_own(vouch, exempt=True), beacon)
+            return self._append_heartbeat(self._time_at(wall, vouch), beacon)
 
     def _append_heartbeat(self, now: int, beacon: Beacon = NO_BEACON) -> Appended:
         """The caller has the turn; the batch before is committed, since its streams are listed."""
@@ -295,6 +311,10 @@ class Writer:
     def _batch_events_max(self) -> int:
         """A batch fits between two heartbeats."""
         return min(BATCH_EVENTS_MAX, self._authority.policy.heartbeat_events_max)
+
+    def _check_fits(self, count: int) -> None:
+        if count > self._batch_events_max:
+            raise TooLarge(f"{count} events at once, at most {self._batch_events_max}")
 
     def accept_clock(self) -> None:
         """Count steps of the wall clock from here on: somebody vouched for it."""
@@ -443,8 +463,8 @@ class Writer:
         """All stream heads as of the newest entry."""
         return {name.decode(): layout.decode_head(value) for name, value in self._store.scan("streams")}
 
-    def _own_counter(self, row: Prepared) -> dict[bytes, AuthorCounter]:
-        """Whoever signs an entry of the ledger's own goes on with its counter. Raises Refused where the claim does not."""
+    def own_counter(self, row: Prepared) -> dict[bytes, AuthorCounter]:
+        """Return the counter of an own entry's signer after it. Raises Refused if the claim does not follow the signer's last."""
         if row.attestation != "author":
             return {}
         claim, before = decode_claim(row.claim), self.author_counter(row.key_id)
@@ -458,20 +478,6 @@ class Writer:
         except ClockWrong as error:
             return error
         return None
-
-    def _next_time(self, vouch: Vouch, coming: int) -> int:
-        """Return the time of the next commit, of `coming` entries. If a heartbeat is due before them, append it: at the same time,
-        so that nothing that happens between the two makes them late. The caller has `_turn`."""
-        wall = self._clock.now_ns()
-        self._check_clock(wall, vouch)
-        now = max(wall, self._tip.recorded_at)
-        last = self._tip.size + coming - 1
-        beat, limits = self._beat, Limits.of(self._authority.policy)
-        late = beat is None or pace.overdue(limits, beat, last, now)
-        if coming and (late or self._step() - self._step_seen > CLOCK_STEP_NS_MAX):
-            with self._committing:
-                self._append_heartbeat(now)
-        return now
 
     def _check_clock(self, wall: int, vouch: Vouch) -> None:
         """Raise ClockWrong where the wall clock lies before the last entry, or further after it, or further from the steady clock,

@@ -1,19 +1,27 @@
 """Clocks that sleep, lag, leap and are set: what is recorded meanwhile, and what lets appends go on (docs/format.md, section 6)."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from decision_dna.ledger import hashing
 from decision_dna.ledger.clock import ManualClock
 from decision_dna.ledger.folder import verify_folder
+from decision_dna.ledger.hashing import author_message
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.opening import open_ledger
+from decision_dna.ledger.plan import AuthorDraft
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.writer import Placed
-from decision_dna.schemas.errors import ClockWrong, Refused
-from decision_dna.schemas.ledgering import CLOCK, HEARTBEAT, Beacon, ClockStep
-from tests.ledger.samples import SECOND, SHORT_PAUSES, change_key, draft, new_ledger, root_of
+from decision_dna.schemas import codec
+from decision_dna.schemas.claims import decode_claim
+from decision_dna.schemas.errors import ClockWrong, Refused, TooLarge
+from decision_dna.schemas.ledgering import CLOCK, HEARTBEAT, KEY, POLICY, Beacon, ClockStep
+from tests.ledger.samples import SECOND, SHORT_PAUSES, START, change_key, draft, new_ledger, root_of
 
 DAY = 86_400 * SECOND
 OPERATOR = SigningKey(b"an operator".ljust(32))
@@ -180,3 +188,80 @@ def test_clock_vouched_step_is_not_vouched_twice(ledger) -> None:
     with pytest.raises((Refused, ClockWrong)):
         log.append_signed(log.sign_own(root_of(log), CLOCK, step))
     log.accept_clock(OPERATOR, "again")
+
+
+def test_clock_vouched_half_a_second_behind(ledger) -> None:
+    """A clock that lies as little before the last entry as appends allow can be vouched for; further behind it waits, as all do."""
+    log, clock = ledger
+    clock.wall -= SECOND // 2
+    log.accept_clock(root_of(log), "it is as it is")
+    clock.wall -= 3600 * SECOND
+    with pytest.raises(ClockWrong, match="appends wait"):
+        log.accept_clock(root_of(log), "an hour behind")
+
+
+def test_clock_batch_queued_before_a_policy_for_smaller_ones(ledger) -> None:
+    """A request that fits between two heartbeats when it is queued, and not when its turn comes, is refused."""
+    log, _ = ledger
+    answer = log.writer.enqueue(log.prepare([draft(number) for number in range(9)], "p"))
+    fits = log.writer.enqueue(log.prepare([draft(number) for number in range(8)], "p"))
+    policy = msgspec.structs.replace(SHORT_PAUSES, heartbeat_events_max=8)
+    log.append_signed(log.sign_own(root_of(log), POLICY, log.policy_change(policy)))
+    while not fits.done():
+        log.writer.commit_queued()
+    assert isinstance(answer.exception(0), TooLarge)
+    assert all(isinstance(placed, Placed) for placed in fits.result(0).outcomes)
+
+
+class NudgedClock(ManualClock):
+    """A clock that goes on by a nanosecond whenever it is read."""
+
+    def now_ns(self) -> int:
+        """A nanosecond later than before."""
+        self.advance(1)
+        return super().now_ns()
+
+
+def test_clock_beacon_is_as_old_as_its_heartbeat(tmp_path: Path) -> None:
+    """Whether a block is near enough is asked of the time that is recorded, and of no earlier reading."""
+    new_ledger(tmp_path / "d", policy=SHORT_PAUSES)[0].close()
+    clock = NudgedClock(START + 8 * DAY)
+    with open_ledger(tmp_path / "d", clock=clock) as ledger:
+        clock.wall = START + 8 * DAY + 120 * SECOND - 1
+        with suppress(ClockWrong):
+            ledger.heartbeat(Beacon(block_time=(START + 8 * DAY) // SECOND, blockhash="1", kind="finalized", slot=1))
+    assert holds(tmp_path / "d")
+
+
+def renumbered(log: Ledger) -> AuthorDraft:
+    """A policy under a number that is not root's next."""
+    key = root_of(log)
+    signed = log.sign_own(key, POLICY, log.policy_change(SHORT_PAUSES))
+    claim = codec.encode(msgspec.structs.replace(decode_claim(signed.claim), author_seq=99))
+    return msgspec.structs.replace(signed, claim=claim, signature=key.sign(author_message(claim)))
+
+
+def without_private_key(log: Ledger) -> AuthorDraft:
+    """A notary key that is not in the key folder."""
+    replaces = hashing.key_id(log.writer.authority.notary)
+    change = log.key_change("rotate", "notary", SigningKey(bytes(32)).public, replaces=replaces)
+    return log.sign_own(root_of(log), KEY, change)
+
+
+def too_late(log: Ledger) -> AuthorDraft:
+    """A policy that was good until just before the last entry."""
+    change = msgspec.structs.replace(log.policy_change(SHORT_PAUSES), not_after=log.writer.recorded_at - 1)
+    return log.sign_own(root_of(log), POLICY, change)
+
+
+@pytest.mark.parametrize("wrong", [renumbered, without_private_key, too_late])
+def test_clock_no_heartbeat_before_what_is_refused(ledger, wrong: Callable[[Ledger], AuthorDraft]) -> None:
+    """An entry that is refused leaves nothing, not even the heartbeat that was due before it."""
+    log, clock = ledger
+    policy = msgspec.structs.replace(SHORT_PAUSES, heartbeat_events_max=1)
+    log.append_signed(log.sign_own(root_of(log), POLICY, log.policy_change(policy)))
+    size = log.reader.size
+    clock.wall -= SECOND // 2
+    with pytest.raises(Refused):
+        log.append_signed(wrong(log))
+    assert log.reader.size == size
