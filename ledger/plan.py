@@ -273,7 +273,8 @@ def link(tip: Tip, batch: Sequence[Prepared], stream_head: StreamReader, recorde
     payloads = [None if row.open else row.salted for row in batch]
     rows: merkle.Rows = []
     frontier = merkle.extend(tip.frontier, leaves, rows)
-    return Plan(entries, hashes, leaves, payloads, streams, rows, tip, Tip(frontier, prev, recorded_at))
+    after = Tip(frontier, prev, recorded_at) if entries else tip
+    return Plan(entries, hashes, leaves, payloads, streams, rows, tip, after)
 
 
 def entry_bytes_at_most(row: Prepared) -> int:

@@ -11,6 +11,7 @@ from decision_dna.ledger import hashing
 from decision_dna.ledger.clock import ManualClock
 from decision_dna.ledger.folder import verify_folder
 from decision_dna.ledger.hashing import author_message
+from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.opening import open_ledger
@@ -265,3 +266,15 @@ def test_clock_no_heartbeat_before_what_is_refused(ledger, wrong: Callable[[Ledg
     with pytest.raises(Refused):
         log.append_signed(wrong(log))
     assert log.reader.size == size
+
+
+def test_clock_answers_without_entries_leave_the_time(ledger) -> None:
+    """A batch of nothing but retries appends nothing, so the last entry's time is what it was."""
+    log, clock = ledger
+    said = draft(1, id=new_ids(1, clock.wall)[0])
+    log.append([said])
+    before = log.writer.recorded_at
+    clock.advance(30 * SECOND)
+    assert log.append([said]).outcomes[0].duplicate
+    assert log.writer.recorded_at == before
+    log.accept_clock(root_of(log), "as it is")
