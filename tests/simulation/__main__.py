@@ -18,7 +18,7 @@ def main() -> None:
     begin, steps, events = time.monotonic(), 0, 0
     for seed in range(wanted.start, wanted.start + wanted.seeds):
         world = simulate(seed, wanted.steps)
-        steps, events = steps + len(world.steps), events + len(world.model.said)
+        steps, events = steps + len(world.steps), events + world.model.size
         if wanted.verbose:
             sys.stdout.write("\n".join(world.steps) + "\n")
     seconds = time.monotonic() - begin

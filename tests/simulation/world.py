@@ -6,13 +6,13 @@ must always hold is checked. What a failure prints, the seed and the steps, is e
 answer depends on them.)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from random import Random
 
 import msgspec
 
-from decision_dna.ledger import hashing, layout
+from decision_dna.ledger import hashing
 from decision_dna.ledger.accounting import MESSAGE
 from decision_dna.ledger.audit import verify
 from decision_dna.ledger.clock import ManualClock
@@ -26,14 +26,18 @@ from decision_dna.ledger.opening import resume, write_genesis
 from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.store import Batch, Store
-from decision_dna.ledger.writer import CLOCK_STEP_NS_MAX, Appended, Placed
-from decision_dna.schemas.claims import decode_entry
-from decision_dna.schemas.errors import CannotOpen, LedgerError, Refused, StoreFailed, Unavailable
-from tests.ledger.samples import ORIGIN, POLICY, START
-from tests.simulation.model import Expected, Item, Model, New, Same
+from decision_dna.ledger.writer import Appended, Placed
+from decision_dna.schemas.claims import decode_claim, decode_entry
+from decision_dna.schemas.errors import ClockWrong, LedgerError, StoreFailed, TooLarge, Unavailable, WriterStopped
+from decision_dna.schemas.ledgering import CLOCK, GENESIS, HEARTBEAT
+from tests.ledger.samples import ORIGIN, SHORT_PAUSES, START
+from tests.simulation.model import Author, Expected, Model, New, Place, Request, Same, Witness
 
 FAULT_CHANCE = 0.15
+POLICY = msgspec.structs.replace(SHORT_PAUSES, heartbeat_events_max=16)
 OUTCOMES = ("never", "later", "now")
+EXEMPT = (HEARTBEAT, CLOCK)
+"""Before these no heartbeat is due."""
 
 
 class HeadKey(SigningKey):
@@ -86,7 +90,8 @@ class World:
         self.store = MemoryStore()
         locked = write_genesis(self.store, self.keys, ORIGIN, POLICY, None, self.clock)
         self.lock = MemoryLock(locked)
-        self.model = Model([None], {}, {}, {}, set(), "notary", 0)
+        live = {purpose: self.keys.of_purpose(purpose)[0].public for purpose in ("log", "notary", "anchor")}
+        self.model = Model([Place(None, GENESIS, "author", START)], POLICY, live)
         self.in_doubt: list[Model] = []
         self.hashes: list[bytes] = []
         self.heads: dict[int, str] = {}
@@ -119,11 +124,11 @@ class World:
             self.steps[-1] += actor(self)
         except (Unavailable, StoreFailed) as failed:
             assert fault, f"failed without a fault: {failed}"
+            assert not isinstance(failed, ClockWrong), f"waits for the clock, unlike the model: {failed}"
             self.steps[-1] += f": {failed}"
             self._check_stopped()
         self.store.faults = self.lock.faults = Faults()
         if self.ledger.writer.stopped is not None or fault:
-            self._check_visible()  # whatever is stored, nobody sees more than was there
             self.reopen()
         self.check()
 
@@ -137,25 +142,66 @@ class World:
 
     # --- what actors do to the ledger ------------------------------------------------------------------------------
 
-    def append(self, requests: list[tuple[list[Item], bool]]) -> str:
-        """Requests (items, atomic) that become one batch; each answer must be the predicted one."""
-        expected: list[list[Expected]] = []
-        after, first = self.model, len(self.model.said)
-        for items, atomic in requests:
-            answers, after = after.predict(items, atomic=atomic, first=first)
-            expected.append(answers)
-        refused = self._clock_refuses()
-        self.in_doubt = [self.model if refused else after]
-        writer = self.ledger.writer
-        futures = [writer.enqueue(self.ledger.prepare(items, "p"), atomic=atomic) for items, atomic in requests]
-        writer.commit_queued()
-        for future, answers in zip(futures, expected, strict=True):
-            if refused:
-                assert isinstance(future.exception(0), Refused)
+    def append(self, requests: list[Request]) -> str:
+        """Requests of callers, handed in before any is committed; each answer must be the predicted one."""
+        expected = self._expect(requests)
+        writer, futures = self.ledger.writer, []
+        for request, answer in zip(requests, expected, strict=True):
+            rows = self.ledger.prepare(request.items, "p")
+            if answer is TooLarge:
+                self.refused(lambda rows=rows: writer.enqueue(rows), TooLarge)  # type: ignore[misc]
             else:
-                self._compare(future.result(0), answers)
-        self._settle()
-        return f" {[[_word(each) for each in answers] for answers in expected]}{' refused' * refused}"
+                futures.append((writer.enqueue(rows, atomic=request.atomic), answer))
+        while not all(future.done() for future, _ in futures):
+            writer.commit_queued()
+        for future, answer in futures:
+            if isinstance(answer, list):
+                self._compare(future.result(0), answer)
+            else:
+                self.refused(lambda future=future: future.result(0), answer)  # type: ignore[misc]
+        return self._settle(expected)
+
+    def append_system(self, request: Request) -> str:
+        """The same, of one request of the system's."""
+        expected = self._expect([request])
+        (answer,) = expected
+        if isinstance(answer, list):
+            self._compare(self.ledger.append_system(request.items, atomic=request.atomic), answer)  # type: ignore[arg-type]
+        else:
+            self.refused(lambda: self.ledger.append_system(request.items, atomic=request.atomic), answer)  # type: ignore[arg-type]
+        return self._settle(expected)
+
+    def _expect(self, requests: list[Request]) -> list[list[Expected] | type[LedgerError]]:
+        """The answer to each request: together they become batches that fit between two heartbeats, in their order. The log after
+        each commit is in doubt until all have answered."""
+        events_max, answers = self.model.policy.heartbeat_events_max, list[list[Expected] | type[LedgerError]]()
+        batches = list[list[Request]]()
+        for request in requests:
+            if len(request.items) > events_max:
+                continue
+            if not batches or sum(len(each.items) for each in [*batches[-1], request]) > events_max:
+                batches.append([])
+            batches[-1].append(request)
+        told = [each for batch in batches for each in self._expect_batch(batch)]
+        for request in requests:
+            answers.append(TooLarge if len(request.items) > events_max else told.pop(0))
+        return answers
+
+    def _expect_batch(self, batch: list[Request]) -> Sequence[list[Expected] | type[LedgerError]]:
+        wall, count = self.clock.wall, sum(len(request.items) for request in batch)
+        after = self.newest.copy()
+        if after.waits(wall):
+            return [ClockWrong] * len(batch)
+        if after.beats_first(count, wall):
+            after.put_beat(wall)
+            self.in_doubt.append(after)
+        answers, first = [], after.size
+        for request in batch:
+            answer, after = after.predict(request, first, wall)
+            answers.append(answer)
+        if after.size > first:
+            self.in_doubt.append(after)
+        return answers
 
     def _compare(self, appended: Appended, expected: list[Expected]) -> None:
         for outcome, wanted in zip(appended.outcomes, expected, strict=True):
@@ -170,44 +216,74 @@ class World:
     def append_own(
         self,
         act: Callable[[], Appended],
+        type_name: str,
         change: Callable[[Model], object] = lambda _: None,
         *,
-        vouching: bool = False,
+        signer: SigningKey | None = None,
+        witness: Witness = "nobody",
     ) -> str:
-        """An entry of the ledger's own, and what it changes in the model. While the clock is in doubt, none but one that vouches for it."""
-        if self._clock_refuses() and not vouching:
-            return self.refused(act, Refused)
-        after = self.model.copy()
-        after.put(None)
+        """An entry of the ledger's own, and what it changes in the model; `witness` is what it says for the clock."""
+        wall = self.clock.wall
+        doubt = self.model.doubt(wall)
+        if self.model.waits(wall, witness):
+            return f" {doubt}, by {witness}:{self.refused(act, ClockWrong)}"
+        after, attestation = self.model.copy(), "notary" if signer is None else "author"
+        if type_name not in EXEMPT and after.beats_first(1, wall):
+            after.put_beat(wall)
+            self.in_doubt.append(after)
+            after = after.copy()
+        if type_name == HEARTBEAT:
+            after.put_beat(wall)
+        else:
+            after.put(None, type_name, attestation, wall)
+        if signer is not None and signer.key_id in after.authors:
+            after.count(signer.key_id, after.size - 1)
         change(after)
-        self.in_doubt = [after]
+        self.in_doubt.append(after)
         (placed,) = act().outcomes
         assert isinstance(placed, Placed)
-        assert placed.seq == len(self.model.said)
-        self._settle()
-        return f" at {placed.seq}"
+        assert placed.seq == after.size - 1
+        vouched = f", {doubt} vouched for by {witness}" if doubt != "none" else ""
+        return f" at {placed.seq}{vouched}{self._settle()}"
 
     def refused(self, act: Callable[[], object], error: type[LedgerError]) -> str:
-        """What must not be done."""
+        """What must not be done, and must leave no trace."""
+        before = self.ledger.reader.size
         try:
             act()
         except error as refused:
-            return f" refused: {refused}"
+            assert self.ledger.reader.size == before
+            return f" {type(refused).__name__}: {refused}"
         raise AssertionError(f"not refused: {error}")
 
-    def _clock_refuses(self) -> bool:
-        """Steps of the wall clock add up until somebody vouches for them."""
-        return abs(self.model.clock_step) > CLOCK_STEP_NS_MAX
+    @property
+    def newest(self) -> Model:
+        """The log as it should be after what is under way."""
+        return self.in_doubt[-1] if self.in_doubt else self.model
 
-    def _settle(self) -> None:
-        (self.model,), self.in_doubt = self.in_doubt, []
+    def _settle(self, expected: Sequence[list[Expected] | type[LedgerError]] = ()) -> str:
+        beats = self.newest.beat != self.model.beat and any(
+            model.size - 1 == model.beat for model in self.in_doubt[:-1]
+        )
+        self.model, self.in_doubt = self.newest, []
+        words = [each.__name__ if isinstance(each, type) else [_word(one) for one in each] for each in expected]
+        return f" {words if words else ''}{', after a heartbeat' * beats}"
+
+    def prev_of(self, author: Author) -> bytes:
+        """What its next claim names."""
+        if author.last is None:
+            return hashing.ZEROS
+        return hashing.claim_hash(decode_entry(self.ledger.reader.raw(author.last)).claim)
 
     # --- dying and coming back -------------------------------------------------------------------------------------
 
     def reopen(self) -> None:
-        """The process dies, or the power goes; perhaps again while starting."""
+        """The process dies, or the power goes; perhaps again while starting. Of what was under way the commits that were seen are
+        there, and perhaps the one after them."""
+        seen, commits = self.ledger.reader.size, [self.model, *self.in_doubt]
+        at = [model.size for model in commits].index(seen)
+        assert not self.in_doubt or at < len(commits) - 1, "seen before it was answered"
         self._die()
-        self._wait_for_clock()
         while self.chance.random() < 0.3:
             fault = self._arm()
             try:
@@ -216,10 +292,10 @@ class World:
                 self.steps[-1] += f"; {fault} at start"
             self._die()
         self._resume()
-        size, allowed = self.ledger.reader.size, {len(model.said): model for model in [self.model, *self.in_doubt]}
+        size, allowed = self.ledger.reader.size, {model.size: model for model in commits[at : at + 2]}
         assert size in allowed, f"size {size} after a start, allowed are {list(allowed)}"
         self.model, self.in_doubt = allowed[size], []
-        self.model.clock_step = 0
+        self.model.step = self.model.step_at_beat = 0
         self.steps[-1] += f"; opened at {size}"
 
     def _die(self) -> None:
@@ -227,18 +303,6 @@ class World:
         self.steps[-1] += "; killed" if kept is None else f"; power lost, {kept} later writes kept"
         self.store = self.store.kill() if kept is None else self.store.crash(kept)
         self.lock = self.lock.restart()
-
-    def _wait_for_clock(self) -> None:
-        """A clock that is behind the log is refused."""
-        behind = layout.decode_tip(self.store.get("meta", layout.TIP_KEY) or b"").recorded_at - self.clock.now_ns()
-        if behind > 0:
-            try:
-                self._resume()
-            except CannotOpen as refused:
-                assert refused.reason == "clock-behind"
-            else:
-                raise AssertionError("opened with a clock behind the log")
-            self.clock.advance(behind)
 
     def _resume(self) -> None:
         self.ledger: Ledger = resume(None, self.store, self.lock, self.keys, self.clock)
@@ -254,13 +318,16 @@ class World:
         raws = [reader.raw(seq) for seq in range(size)]
         hashes = [hashing.entry_hash(raw) for raw in raws]
         assert hashes[: len(self.hashes)] == self.hashes, "history was rewritten"
-        assert [decode_entry(raw).seq for raw in raws] == list(range(size))
         self.hashes = hashes
-        for (event_id, source), seq in self.model.places.items():
-            assert reader.seq_of_id(event_id, source) == seq
-        for seq, item in enumerate(self.model.said):
-            if item is not None:
+        for seq, (raw, place) in enumerate(zip(raws, self.model.places, strict=True)):
+            entry = decode_entry(raw)
+            found = entry.seq, decode_claim(entry.claim).type, entry.attestation, entry.recorded_at
+            assert found == (seq, place.type, place.attestation, place.recorded_at)
+            if place.item is not None:
                 assert (reader.event(seq).payload is None) == (seq in self.model.erased)
+        for (event_id, source), seq in self.model.seqs.items():
+            assert reader.seq_of_id(event_id, source) == seq
+        assert (self.ledger.writer.clock_error() is not None) == self.model.waits(self.clock.wall)
         self._check_heads()
         report = verify(StoreSource(self.store, reader.head()), Vkey(ORIGIN, self.root.public), earlier=self._notes())
         assert report.findings == []
@@ -270,15 +337,16 @@ class World:
     def _check_stopped(self) -> None:
         """After a failed write nothing is appended: what would be might stand where something else was signed."""
         self.store.faults = self.lock.faults = Faults()
+        self.clock.wall = max(self.clock.wall, self.model.last)  # so that it is not for the clock
         try:
             self.ledger.accept_clock(self.root, "even so")
-        except Unavailable:
+        except WriterStopped:
             return
         raise AssertionError("appended after a failure")
 
     def _check_visible(self) -> None:
         """Exactly what the model has is visible."""
-        assert self.ledger.reader.size == len(self.model.said)
+        assert self.ledger.reader.size == self.model.size
 
     def _check_heads(self) -> None:
         """One root for each size, in all that was ever signed; and what was given out is kept as it was."""
