@@ -22,6 +22,8 @@ DAY = 86_400 * SECOND
 PARTS = 4
 SEEDS_PER_PART = 5
 STEPS = 60
+RICH = (10, 41, 31, 46, 57)
+"""Seeds under which all of it happens, until an actor is changed; then it takes more of them."""
 SEEDS_MAX = 80
 FAULTS = ("[store fails", "[lock fails", "power lost", "killed", "at start")
 HAPPENINGS = (
@@ -73,9 +75,9 @@ def test_a_ledger_does_what_the_model_says_whatever_fails(part: int) -> None:
 
 
 def test_every_actor_acts_and_every_fault_happens() -> None:
-    """Under so many seeds, from 0 on, as it takes: rare is who vouches for a jump, or for a clock that was set in many steps."""
+    """Under as many seeds as it takes: rare is who vouches for a jump, or for a clock that was set in many steps."""
     missing = {*(actor.__name__ for actor in ACTORS), *FAULTS, *HAPPENINGS}
-    for seed in range(SEEDS_MAX):
+    for seed in (*RICH, *range(SEEDS_MAX)):
         said = "\n".join(simulate(seed, STEPS).steps)
         missing = {word for word in missing if word not in said}
         if not missing:
