@@ -12,7 +12,7 @@ import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import msgspec
 
@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                              ten times as long for a whole request
     ping_seconds             how often a subscription says that it is open
     shutdown_seconds         how long requests in hand may take when the service ends
+    clock_sync               `require`: do not start while the system says that nothing keeps its clock right (decision 40)
     """
 
     host: str = "127.0.0.1"
@@ -79,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     request_seconds: float = 30.0
     ping_seconds: float = 15.0
     shutdown_seconds: int = 10
+    clock_sync: Literal["require", "ignore"] = "ignore"
 
 
 def read_settings(

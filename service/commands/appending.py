@@ -10,9 +10,11 @@ from typing import Annotated, BinaryIO, NamedTuple
 import msgspec
 import typer
 
+from decision_dna.ledger.keyring import read_key
 from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.plan import AuthorDraft, Draft
 from decision_dna.ledger.receipts import check_answer, uncompared
+from decision_dna.ledger.signatures import SigningKey
 from decision_dna.ledger.writer import Placed
 from decision_dna.schemas.errors import (
     BadInput,
@@ -41,6 +43,7 @@ from decision_dna.service.commands.terminal import (
     write,
     write_json,
 )
+from decision_dna.service.commands.vouching import vouch_at
 from decision_dna.service.ingest import drafts_of
 from decision_dna.service.receipts import batch_receipt
 
@@ -278,7 +281,7 @@ def erase(
 
 
 def clock(
-    directory: Dir,
+    place: Place,
     reason: Annotated[
         str,
         typer.Option(
@@ -287,19 +290,32 @@ def clock(
     ],
     root: RootKey = None,
     operator: OperatorKey = None,
+    adopt: Adopt = False,
     json: Json = False,
 ) -> None:
     """Vouch for the wall clock as it is now, so that appends go on.
 
     Signed by root, or by an operator with role `clock`. After a pause longer than the policy's jump_seconds_max only root may.
+    What is vouched for is this machine's clock: the one of the service, of which the address is given, must agree with it.
     """
-    with written(directory) as ledger:
-        key = read_signing_key(ledger, root, operator)
-        seq = _placed(ledger.accept_clock(key, reason).outcomes[0]).seq
+    if is_address(place):
+        seq = vouch_at(place, _key_file(root, operator), reason)
+    else:
+        with written(Path(place), adopt=adopt) as ledger:
+            key = read_signing_key(ledger, root, operator)
+            seq = _placed(ledger.accept_clock(key, reason).outcomes[0]).seq
     if json:
         write_json({"seq": seq})
     else:
         write(f"entry {seq} vouches for the clock")
+
+
+def _key_file(root: Path | None, operator: Path | None) -> SigningKey:
+    """The key to sign with where no key folder is at hand. Raises BadParameter, CannotOpen."""
+    file = operator or root
+    if file is None or (operator is not None and root is not None):
+        raise typer.BadParameter("an address needs --root FILE or --operator FILE, and not both")
+    return SigningKey(read_key(file)[1])
 
 
 def _placed(outcome: Placed | LedgerError) -> Placed:

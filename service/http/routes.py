@@ -288,8 +288,9 @@ def _failure_view(failure: FoldFailed | None) -> FailureView | None:
 
 
 def _reasons(parts: Running) -> list[str]:
-    """Return why the service is not ready: that of the writer, of the thread of followers, and of each that failed alone."""
-    errors = (parts.ledger.writer.stopped, parts.followers.failed, *parts.followers.failures.values())
+    """Return why the service is not ready: that of the writer, of its clock, of the thread of followers, and of each that failed alone."""
+    writer = parts.ledger.writer
+    errors = (writer.stopped, writer.clock_error(), parts.followers.failed, *parts.followers.failures.values())
     return [str(error) for error in errors if error is not None]
 
 

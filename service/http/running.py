@@ -17,7 +17,7 @@ from decision_dna.ledger.followers import Followers
 from decision_dna.ledger.indexes import Indexes, IndexFollower
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.queries import EventFilter, query
-from decision_dna.schemas.errors import Refused, Unavailable, WriterStopped
+from decision_dna.schemas.errors import ClockWrong, Unavailable, WriterStopped
 from decision_dna.schemas.ledgering import HEARTBEAT
 from decision_dna.service.http.beside import LongReads
 from decision_dna.service.http.metrics import Metrics
@@ -125,11 +125,11 @@ async def _heartbeats(ledger: Ledger, indexes: Indexes, closing: asyncio.Event) 
             await asyncio.to_thread(ledger.heartbeat)
         except WriterStopped:  # it ends the service: a new start finds out what is stored
             raise
-        except Unavailable:  # the ledger was closed
-            return
-        except Refused:  # the clock stepped: heartbeats wait, as appends do, until an operator vouches for it
+        except ClockWrong:  # heartbeats wait, as appends do, until it has passed or an operator vouches for it
             wait = 1.0
             continue
+        except Unavailable:  # the ledger was closed
+            return
         wait = _period_seconds(ledger)
 
 

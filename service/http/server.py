@@ -67,6 +67,8 @@ async def serve(
 ) -> None:
     """Serve until a signal, or until `stop` is done; `ready` is told the address. Raises CannotOpen where it can't be bound."""
     check_settings(settings)
+    if settings.clock_sync == "require" and ledger.clock.is_synchronised() is False:
+        raise CannotOpen("clock-unsynchronised", "nothing keeps this machine's clock right: start a time daemon first")
     settings = msgspec.structs.replace(settings, connections_max=_connections_max(settings.connections_max))
     listener = _listen(settings)
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -390,7 +390,11 @@ class Log:
         """Number and link anew what each author counted, and sign it."""
         counters: dict[bytes, tuple[int, bytes]] = {}
         for row in self.rows:
-            if row.entry["attestation"] == "author" and row.claim["author_seq"]:
+            if (
+                isinstance(row.entry["key_id"], bytes)
+                and row.entry["attestation"] == "author"
+                and row.claim["author_seq"]
+            ):
                 counted = counters.get(row.entry["key_id"], (1, ZEROS))
                 row.claim["author_seq"], row.claim["author_prev"] = counted
                 row.seal()
