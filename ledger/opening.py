@@ -201,7 +201,7 @@ def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock
         batch.put("meta", layout.FORMAT_KEY, codec.encode(layout.STORE_FORMAT))
         store.write(batch, durable=True)
     if tip.size > locked.size:
-        _check_tail(store, locked)
+        _check_tail(store, locked, accounted.positions)
         batch = store.batch()
         batch.put("heads", layout.seq_key(locked.size), locked.note.encode())
         store.write(batch, durable=True)
@@ -360,10 +360,10 @@ def _check_note(locked: Locked, authority: Authority, signers: list[bytes]) -> N
         raise CannotOpen("no-log-key", "no private log key in the key folder signed the lock's checkpoint")
 
 
-def _check_tail(store: Store, locked: Locked) -> None:
+def _check_tail(store: Store, locked: Locked, positions: Positions) -> None:
     """What was written and never locked is judged as any entry is before it is signed: whoever has the disk, and no key, gets
     no signature for entries that need one."""
-    tail = StoreSource(store, locked).tail()
+    tail = StoreSource(store, locked).tail({key_id: (seq, digest) for key_id, seq, digest in positions.authors})
     if tail is None or tail.segment.findings:
         first = tail.segment.findings[0] if tail else Finding(Step.ENCODING, locked.size, "it can't be read")
         raise CannotOpen(

@@ -58,7 +58,7 @@ def positions_of(
 
 def read_positions(store: Store) -> Positions:
     """Positions as the rows have them: for the writer, which compared them at its start. Raises Malformed."""
-    return positions_of(_highest_row(store), _stream_rows(store), _author_rows(store))
+    return positions_of(_highest_row(store), stream_rows(store), _author_rows(store))
 
 
 class PositionFold:
@@ -111,7 +111,7 @@ class PositionFold:
 
 def positions_at(store: Store, there: PositionFold, end: PositionFold) -> Positions:
     """Positions where one fold ended, in a store whose rows are those where a longer one did. Raises Malformed."""
-    heads = _heads_before(_stream_rows(store), end) | there.after
+    heads = _heads_before(stream_rows(store), end) | there.after
     return positions_of(there.highest_id, heads, there.authors)
 
 
@@ -152,7 +152,7 @@ def wrong_ids(store: Store, due: Mapping[bytes, bytes]) -> Iterator[tuple[bytes,
 
 def check_rows(store: Store, fold: PositionFold) -> None:
     """Raise Malformed unless the rows of streams and authors, and the highest id, are what a fold to the last entry gives."""
-    rows = _stream_rows(store)
+    rows = stream_rows(store)
     for stream, head in fold.after.items():
         if rows.get(stream) != head:
             raise Malformed(f"the row of stream {stream} is {_text(rows.get(stream))}, the entries give {_text(head)}")
@@ -175,7 +175,8 @@ def _text(head: tuple[int, bytes] | None) -> str:
     return "missing" if head is None else f"({head[0]}, {head[1].hex()})"
 
 
-def _stream_rows(store: Store) -> dict[str, StreamHead]:
+def stream_rows(store: Store) -> dict[str, StreamHead]:
+    """The rows of all streams. Raises Malformed."""
     try:
         return {name.decode(): layout.decode_head(value) for name, value in store.scan("streams")}
     except UnicodeDecodeError as error:

@@ -4,13 +4,14 @@ A source gives rows of (entry bytes, salt ‖ payload or None), the kept heads, 
 policy; the hint is only ever assumed, and compared with what the entries turn out to say.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Protocol
 
 import msgspec
 
 from decision_dna.ledger import layout, pace
+from decision_dna.ledger.authority import AuthorCounter
 from decision_dna.ledger.hashing import entry_hash, is_retry_tag
 from decision_dna.ledger.indexes import Extent, compare, digests_of, read_extent
 from decision_dna.ledger.lock import Locked
@@ -18,6 +19,7 @@ from decision_dna.ledger.positions import wrong_ids
 from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Store
 from decision_dna.ledger.stored import Tail, check_stored
+from decision_dna.ledger.tails import judge_rest
 from decision_dna.ledger.verification import (
     SEGMENT_EVENTS,
     AuthorityEntry,
@@ -219,7 +221,7 @@ class StoreSource:
 
     def judge(self, joint: Joint) -> list[Finding]:
         """The small families, as far as the joined entries say what they hold, and the root that the lock says beside its checkpoint."""
-        tail = self.tail()
+        tail = self.tail(joint.authors if joint.first == 0 else None)
         given, findings = joint.frontier.root(), check_stored(self.store, joint, tail)
         if tail is not None:
             findings += tail.segment.findings
@@ -240,8 +242,11 @@ class StoreSource:
         tail = self.tail()
         return {} if tail is None or tail.segment.findings else {seq: name for _, seq, name in tail.segment.erasures}
 
-    def tail(self) -> Tail | None:
-        """What was written past the lock, judged as any entry is (steps 1 to 5); None where there is nothing."""
+    def tail(self, authors: Mapping[bytes, AuthorCounter] | None = None) -> Tail | None:
+        """What was written past the lock, judged as any entry is (steps 1 to 5); None where there is nothing.
+
+        `authors` are the counters at the lock; where they are not given, the first claim of each author is not held against them.
+        """
         try:
             tip = layout.decode_tip(self.store.get("meta", layout.TIP_KEY) or b"")
         except LedgerError:
@@ -265,6 +270,7 @@ class StoreSource:
             segment.findings.append(
                 Finding(Step.ENCODING, self.size, "the tail past the lock is not what meta/tip says")
             )
+        segment.findings += judge_rest(segment, self.store, whole._reader, authors)
         whole.settle(segment)
         return Tail(segment, check.leaves, check.prev or b"")
 
@@ -283,10 +289,6 @@ class StoreSource:
         if beat is not None:
             late = [(met.seq, pace.overdue(met.limits, beat, met.seq, met.recorded_at)) for met in tail.paces]
             tail.findings += [Finding(Step.STREAMS, seq, text) for seq, text in late if text is not None]
-        if tail.heartbeats and tail.heartbeats[0].seq == self.size and tail.heartbeats[0].tree != self.head.root:
-            tail.findings.append(
-                Finding(Step.STREAMS, self.size, "the heartbeat names another root than the locked head")
-            )
         erased = {(seq, name) for _, seq, name in tail.erasures}
         tail.findings += [
             Finding(Step.PAYLOADS, seq, "the payload is missing, and no erasure names it")

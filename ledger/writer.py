@@ -41,7 +41,7 @@ from decision_dna.ledger.reader import LogReader
 from decision_dna.ledger.store import Batch, Store
 from decision_dna.ledger.streams import StreamHead
 from decision_dna.schemas import codec
-from decision_dna.schemas.claims import BATCH_EVENTS_MAX, decode_claim
+from decision_dna.schemas.claims import AHEAD_NS_MAX, BATCH_EVENTS_MAX, decode_claim
 from decision_dna.schemas.errors import (
     Busy,
     ClockWrong,
@@ -308,13 +308,13 @@ class Writer:
         return appended
 
     @property
-    def _batch_events_max(self) -> int:
-        """A batch fits between two heartbeats."""
+    def batch_events_max(self) -> int:
+        """The most events of one batch: it fits between two heartbeats."""
         return min(BATCH_EVENTS_MAX, self._authority.policy.heartbeat_events_max)
 
     def _check_fits(self, count: int) -> None:
-        if count > self._batch_events_max:
-            raise TooLarge(f"{count} events at once, at most {self._batch_events_max}")
+        if count > self.batch_events_max:
+            raise TooLarge(f"{count} events at once, at most {self.batch_events_max}")
 
     def accept_clock(self) -> None:
         """Count steps of the wall clock from here on: somebody vouched for it."""
@@ -324,7 +324,7 @@ class Writer:
         taken: list[Request] = []
         with self._queue_lock:
             events = 0
-            while self._queue and (not taken or events + len(self._queue[0].rows) <= self._batch_events_max):
+            while self._queue and (not taken or events + len(self._queue[0].rows) <= self.batch_events_max):
                 request = self._queue.popleft()
                 taken.append(request)
                 events += len(request.rows)
@@ -343,9 +343,15 @@ class Writer:
         return planned
 
     def _take_place(self, planned: Planned) -> None:
-        """What the next batch builds on. If this one is never committed, the writer stops, and it never mattered."""
+        """What the next batch builds on. If this one is never committed, the writer stops, and it never mattered.
+
+        Raises ClockWrong for ids that were made while the clock was ahead: the submitters' own were judged one by one.
+        """
+        highest = max(map(_key, planned.rows), default=b"")[:16]
+        if int.from_bytes(highest[:6]) > (planned.plan.tip.recorded_at + AHEAD_NS_MAX) // 1_000_000:
+            raise ClockWrong("the clock was set back since these events got their ids: submit them again")
         self._tip, self._authority, self._authority_seqs = planned.plan.tip, planned.authority, planned.authority_seqs
-        self._highest_id = max(self._highest_id, max(map(_key, planned.rows), default=b"")[:16])
+        self._highest_id = max(self._highest_id, highest)
         self._remember(planned.plan.streams)
         self._counters.update(planned.counters)
 

@@ -184,7 +184,7 @@ class Ingest:
         if atomic:
             self._enqueue([asked], atomic=True)
         else:
-            if self._arrived_events + len(rows) > JOINED_EVENTS_MAX:
+            if self._arrived_events + len(rows) > min(JOINED_EVENTS_MAX, self._ledger.writer.batch_events_max):
                 self._enqueue_arrived()
             self._arrived.append(asked)
             self._arrived_events += len(rows)

@@ -278,3 +278,16 @@ def test_clock_answers_without_entries_leave_the_time(ledger) -> None:
     assert log.append([said]).outcomes[0].duplicate
     assert log.writer.recorded_at == before
     log.accept_clock(root_of(log), "as it is")
+
+
+def test_ids_made_while_the_clock_was_ahead_are_not_recorded_after_it_was_set_back(tmp_path: Path) -> None:
+    """A fresh id has the time at which it was prepared: more than 60 s past recorded_at it fails step 1 for ever."""
+    ledger, clock = new_ledger(tmp_path / "d")
+    with ledger:
+        clock.wall += 3600 * SECOND
+        rows = ledger.prepare([draft(1, occurred_at=clock.wall - 3600 * SECOND)], "local")
+        clock.wall -= 3600 * SECOND
+        with pytest.raises(ClockWrong, match="submit them again"):
+            ledger.writer.append(rows)
+        assert isinstance(ledger.append([draft(1)]).outcomes[0], Placed)
+    assert holds(tmp_path / "d")

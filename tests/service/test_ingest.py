@@ -13,12 +13,13 @@ from decision_dna.ledger.receipts import check_receipt
 from decision_dna.ledger.writer import QUEUE_EVENTS_MAX, Appended, Placed
 from decision_dna.schemas.claims import BATCH_EVENTS_MAX
 from decision_dna.schemas.errors import Busy, LedgerError, Malformed, Unavailable
+from decision_dna.schemas.ledgering import POLICY
 from decision_dna.service.http.running import running
 from decision_dna.service.ingest import BYTES_IN_HAND_MAX, BYTES_ON_LOOP_MAX, JOINED_EVENTS_MAX, Ingest
 from decision_dna.service.receipts import CommitReceipts, event_receipt
 from decision_dna.service.settings import Settings
 from tests.ledger.memory_log import new_log
-from tests.ledger.samples import draft
+from tests.ledger.samples import draft, root_of
 from tests.service.serving import event, new_id
 
 
@@ -67,6 +68,15 @@ async def test_a_turn_may_bring_more_than_a_commit_can_hold() -> None:
         seqs = [seq for answer in answers for seq in places(answer)]
         assert seqs == list(range(2, 2 + requests * len(several)))
         assert ledger.reader.size == 2 + len(seqs) > BATCH_EVENTS_MAX
+
+
+async def test_callers_of_one_turn_do_not_outgrow_the_policy_together() -> None:
+    """Each request fits between two heartbeats: joined, they must not be refused as one that does not."""
+    async with ingesting() as (ingest, ledger):
+        policy = msgspec.structs.replace(ledger.writer.authority.policy, heartbeat_events_max=3)
+        ledger.append_signed(ledger.sign_own(root_of(ledger), POLICY, ledger.policy_change(policy)))
+        answers = await asyncio.gather(*[offered(ingest, event(n), event(n)) for n in range(5)])
+        assert all(isinstance(seq, int) for answer in answers for seq in places(answer))
 
 
 async def test_a_caller_that_goes_away_takes_nobody_with_it() -> None:
