@@ -5,13 +5,13 @@ so that this stays free of storage. Each request is judged in order; an atomic o
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import msgspec
 
 from decision_dna.ledger import hashing
-from decision_dna.ledger.authority import AuthorCounter, Authority, check_speaker, counter_after, signature_job
+from decision_dna.ledger.authority import AuthorCounter, Authority, check_speaker, counter_after, rule_of, signature_job
 from decision_dna.ledger.plan import SALT_BYTES, Prepared, entry_bytes_at_most, same_content
 from decision_dna.ledger.signatures import is_signed
 from decision_dna.schemas import claims
@@ -53,13 +53,19 @@ class Known(Protocol):
         """The counter of an author key."""
         ...
 
+    def sources_of(self, principal: str) -> Collection[str]:
+        """The sources that a principal spoke as without being their author."""
+        ...
+
 
 class Admission:
-    """One batch in the making. `rows` are the claims let in, in order; `counters` the author counters after them."""
+    """One batch in the making. `rows` are the claims let in, in order; `counters` the author counters after them; `sources`
+    the (principal, source) pairs that they open."""
 
     def __init__(self, known: Known, authority: Authority, *, first_seq: int, recorded_at: int) -> None:
         self.rows: list[Prepared] = []
         self.counters: dict[bytes, AuthorCounter] = {}
+        self.sources: set[tuple[str, str]] = set()
         self._known, self._authority = known, authority
         self._first_seq, self._recorded_at = first_seq, recorded_at
         self._latest = recorded_at + claims.AHEAD_NS_MAX
@@ -73,6 +79,7 @@ class Admission:
     def admit(self, rows: Sequence[Prepared | LedgerError], *, atomic: bool) -> Sequence[Verdict]:
         """Judge a request; a range where all of it is new. With `atomic`, one refusal refuses all: then every verdict is an error."""
         count, counters = len(self.rows), dict(self.counters) if atomic else self.counters
+        sources = set(self.sources) if atomic else self.sources
         verdicts = [self._admit_one(row) for row in rows]
         if len(self.rows) - count == len(rows):
             return range(count, len(self.rows))
@@ -80,6 +87,8 @@ class Admission:
         if refused is None:
             return verdicts
         self._go_back(count, counters)
+        self.sources = sources
+        self._allowed.clear()  # what a claim that is not let in opened is not open
         rest = Conflict(f"refused with the rest of an atomic request: {refused}")
         return [v if isinstance(v, LedgerError) else rest for v in verdicts]
 
@@ -115,6 +124,7 @@ class Admission:
                 if not row.fresh and (same := self._earlier(row)) is not None:
                     return same
                 self._check(row)
+                self._allow(row)
             except LedgerError as error:
                 return error
         self.rows.append(row)
@@ -157,7 +167,7 @@ class Admission:
             self._count(row)
 
     def _check_rank(self, row: Prepared) -> None:
-        """Judge who speaks, once for each type, stream and speaker: the answer is kept in `_allowed`."""
+        """Judge who speaks, once for each type, stream and speaker."""
         source = row.stream.partition("/")[2]
         if source == "ledger":
             raise Refused("the ledger's own entries are not submitted")
@@ -167,7 +177,29 @@ class Admission:
             raise Refused(f"attestation {row.attestation!r} is weaker than {required!r}, which {row.stream} needs")
         if row.attestation == "notary" and row.key_id != self._notary_id:
             raise Refused("notarised by a key that is no longer the notary's")
-        self._allowed.add((row.type, row.stream, row.attestation, row.principal, row.key_id))
+        self._check_sources(row.principal, source)
+
+    def _check_sources(self, principal: str, source: str) -> None:
+        """A principal opens so many sources without a rule and no more: heartbeats list their streams for ever."""
+        if (principal, source) in self.sources or rule_of(self._authority.policy, source) is not None:
+            return
+        opened = self._known.sources_of(principal)
+        most = self._authority.policy.sources_per_principal_max
+        if source not in opened:
+            listed = {rule.source for rule in self._authority.policy.sources}
+            new = {each for speaker, each in self.sources if speaker == principal}
+            if len({*opened, *new} - listed) >= most:
+                raise Refused(
+                    f"principal {principal!r} speaks as {most} sources already, as many as policy allows: give {source} a rule"
+                )
+
+    def _allow(self, row: Prepared) -> None:
+        """Keep the answer for rows like this one, which was let in."""
+        if row.attestation != "author":
+            self._allowed.add((row.type, row.stream, row.attestation, row.principal, row.key_id))
+            source = row.stream.partition("/")[2]
+            if source not in self._known.sources_of(row.principal):
+                self.sources.add((row.principal, source))
 
     def _check_author(self, row: Prepared) -> None:
         claim = claims.decode_claim(row.claim)

@@ -213,6 +213,11 @@ class Copy:
             "nodes": {layout.node_key(*node): value for node, value in made.items()},
             "streams": {name.encode(): codec.encode(head) for name, head in streams.items()},
             "authors": {key: codec.encode(counter) for key, counter in authors.items()},
+            "sources": {
+                layout.source_key(row.entry.principal, row.claim.source): b""
+                for row in self.rows
+                if row.entry.attestation != "author" and row.claim.source != "ledger"
+            },
             "heads": {layout.seq_key(size): note for size, note in self.heads[:-1]},
             "meta": {
                 layout.TIP_KEY: codec.encode(tip),

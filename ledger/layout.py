@@ -118,6 +118,11 @@ def node_key(height: int, index: int) -> bytes:
     return bytes([height // 8]) + seq_key(index)
 
 
+def source_key(principal: str, source: str) -> bytes:
+    """Key of a source that a principal spoke as; neither holds a zero byte."""
+    return principal.encode() + b"\0" + source.encode()
+
+
 def id_key(event_id: bytes, source: str) -> bytes:
     """By id first, so that an event is found by its id alone."""
     return event_id + source.encode()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-LOG_FAMILIES = ("meta", "entries", "payloads", "nodes", "heads", "ids", "streams", "authors")
+LOG_FAMILIES = ("meta", "entries", "payloads", "nodes", "heads", "ids", "streams", "authors", "sources")
 VIEW_FAMILIES = ("index", "views")
 FAMILIES = LOG_FAMILIES + VIEW_FAMILIES
 

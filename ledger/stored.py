@@ -34,6 +34,8 @@ def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]
     """
     first, whole = joint.first, joint.first == 0
     size, meta, streams, authors = _last_written(joint, tail)
+    spoken = joint.sources if tail is None else joint.sources | tail.segment.sources
+    sources = {layout.source_key(*pair): b"" for pair in spoken}
     said = store.get("meta", layout.ACCOUNTED_KEY)
     if said is not None:
         meta[layout.ACCOUNTED_KEY] = said  # judged by itself: it is as old as it says
@@ -44,6 +46,7 @@ def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]
         *_judge_accounted(said, joint),
         *_compare(store, "streams", streams, Step.STREAMS, expected_only=not whole),
         *_compare(store, "authors", authors, Step.ATTESTATIONS, expected_only=not whole),
+        *_compare(store, "sources", sources, Step.STREAMS, expected_only=not whole),
         *(_count(store, "ids", size, Step.ENCODING) if whole else ()),
         *_count(store, "nodes", sum(size >> height for height in range(8, 64, 8)), Step.TREE),
         *_high_nodes(store, size),

@@ -177,6 +177,7 @@ class Segment(msgspec.Struct):
     first_limits: Limits | None = None
     last_time: int | None = None
     named: list[Named] = []
+    sources: set[tuple[str, str]] = set()
 
     def count_findings(self) -> None:
         """After findings were added from outside: no step has fewer than its list says."""
@@ -436,6 +437,8 @@ class SegmentCheck:
             key = self._judged[place]
             return None if key is None else signed_by(key, entry)
         job = signature_job(self.authority if seq else None, entry, claim)
+        if entry.attestation != "author":
+            self.segment.sources.add((entry.principal, claim.source))
         self._judged[place] = None if job is None else job[0]
         return job
 
@@ -613,6 +616,7 @@ class Joint:
         self.beat: Beat | None = None
         self.last_time: int | None = None
         self.named: list[Named] = []
+        self.sources: set[tuple[str, str]] = set()
 
     @property
     def size(self) -> int:
@@ -651,6 +655,7 @@ class Joint:
         self._join_authors(segment)
         self.authority += segment.authority
         self.named += segment.named
+        self.sources |= segment.sources
         self.noted += segment.noted
         self.index_digests |= segment.index_digests
         self.attestations.update(segment.attestations)

@@ -17,7 +17,7 @@ the other, in order, and each answers only after its own. `_turn` is held while 
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -61,6 +61,7 @@ AHEAD_EVENTS_MIN = 256
 CLOCK_STEP_NS_MAX = 10**9
 """The wall clock may part so far from the steady one, or lie so far before the last entry, without a word."""
 STREAMS_CACHED = 200_000
+PRINCIPALS_CACHED = 1_000
 _key = attrgetter("key")
 
 
@@ -103,6 +104,7 @@ class Planned(msgspec.Struct, frozen=True):
     counters: dict[bytes, AuthorCounter]
     authority: Authority
     authority_seqs: list[int]
+    sources: set[tuple[str, str]] = set()
 
 
 class Writer:
@@ -133,6 +135,7 @@ class Writer:
         self._committing = threading.RLock()
         self._pending: list[Prepared] = []
         self._counters: dict[bytes, AuthorCounter] = {}
+        self._sources: dict[str, set[str]] = {}
         self._stopped: LedgerError | None = None
         self._beat = beat
         self._wall, self._steady = clock.now_ns(), clock.monotonic_ns()
@@ -338,7 +341,9 @@ class Writer:
         verdicts = [admission.admit(request.rows, atomic=request.atomic) for request in requests]
         plan = link(self._tip, admission.rows, self._stream_head, recorded_at)
         seqs = self._authority_seqs
-        planned = Planned(requests, verdicts, admission.rows, plan, admission.counters, self._authority, seqs)
+        planned = Planned(
+            requests, verdicts, admission.rows, plan, admission.counters, self._authority, seqs, admission.sources
+        )
         self._take_place(planned)
         return planned
 
@@ -354,6 +359,8 @@ class Writer:
         self._highest_id = max(self._highest_id, highest)
         self._remember(planned.plan.streams)
         self._counters.update(planned.counters)
+        for principal, source in planned.sources:
+            self._sources_of(principal).add(source)
 
     def _known(self) -> "KnownLog":
         locked = self._locked.size  # read once: the commit under way may end at any moment
@@ -428,6 +435,7 @@ class Writer:
         batch.put_many("nodes", [(layout.node_key(*node), value) for node, value in made.items()])
         batch.put_many("streams", [(name.encode(), codec.encode(head)) for name, head in plan.streams.items()])
         batch.put_many("authors", [(key, codec.encode(counter)) for key, counter in planned.counters.items()])
+        batch.put_many("sources", sorted((layout.source_key(*pair), b"") for pair in planned.sources))
         tip = layout.TipRecord(planned.authority.origin, plan.tip.size, root, plan.tip.prev, plan.tip.recorded_at)
         batch.put("meta", layout.TIP_KEY, codec.encode(tip))
         batch.put("meta", layout.AUTHORITY_KEY, codec.encode(planned.authority_seqs))
@@ -436,6 +444,19 @@ class Writer:
         if len(self._streams) + len(streams) > STREAMS_CACHED:
             self._streams.clear()
         self._streams.update(streams)
+
+    def sources_of(self, principal: str) -> Collection[str]:
+        """The sources that a principal spoke as without being their author, as of the newest linked entry."""
+        return self._sources_of(principal)
+
+    def _sources_of(self, principal: str) -> set[str]:
+        if principal not in self._sources:
+            if len(self._sources) >= PRINCIPALS_CACHED:
+                self._sources.clear()
+            first, end = layout.source_key(principal, ""), principal.encode() + b"\x01"
+            rows = self._store.scan("sources", first, end)
+            self._sources[principal] = {key[len(first) :].decode() for key, _ in rows}
+        return self._sources[principal]
 
     def author_counter(self, key_id: bytes) -> AuthorCounter | None:
         """The counter of an author key as of the newest linked entry."""
@@ -553,6 +574,7 @@ class KnownLog:
         self._highest_id = writer.highest_id
         self.stream_next = writer.stream_next
         self.author_counter = writer.author_counter
+        self.sources_of = writer.sources_of
 
     def find(self, key: bytes) -> int | None:
         """An id above all that ever were is new without a look: ids are time-ordered, so most are."""
