@@ -344,15 +344,15 @@ class Log:
 
         `beats`: make true what entries say of those before them: heartbeats, named checkpoints, clocks.
         """
-        counted: dict[bytes, Row] = {}
+        counted: dict[str, Row] = {}
         for seq, row in enumerate(self.rows):
             if seq >= start and seq not in spare and row.raw is None:
                 self._link(seq)
                 if beats:
                     self._make_true(seq)
-                self._follow(row, counted.get(row.entry["key_id"]))
+                self._follow(row, counted.get(str(row.entry["key_id"])))
             if row.entry["attestation"] == "author":
-                counted[row.entry["key_id"]] = row
+                counted[str(row.entry["key_id"])] = row  # a mutant's key_id may be of any type
 
     def _make_true(self, seq: int) -> None:
         row = self.rows[seq]
