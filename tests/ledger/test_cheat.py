@@ -4,15 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from decision_dna.ledger import hashing
 from decision_dna.ledger.cheat import LIES, cheat
 from decision_dna.ledger.evidence import check_evidence
 from decision_dna.ledger.folder import read_folder, verify_folder
 from decision_dna.ledger.forks import prove_fork
 from decision_dna.ledger.indexes import BLOCK_EVENTS
+from decision_dna.ledger.keyring import write_key
 from decision_dna.ledger.notes import Vkey
 from decision_dna.ledger.opening import open_ledger
+from decision_dna.ledger.signatures import SigningKey
 from decision_dna.schemas.errors import CannotOpen, Conflict, NotFound
-from tests.ledger.samples import SECOND, draft, fill, new_ledger
+from tests.ledger.samples import SECOND, change_key, draft, fill, new_ledger
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +102,24 @@ def test_a_lie_needs_a_name_and_a_new_folder(honest: Path, tmp_path: Path) -> No
         cheat("whatever", honest, tmp_path / "copy")
     with pytest.raises(Conflict):
         cheat("flip", honest, tmp_path)
+
+
+@pytest.mark.parametrize("overlap", [0, 2, 1000])
+def test_cheat_signs_with_every_key_that_must_after_a_rotation(overlap: int, tmp_path: Path) -> None:
+    """The operator has all log keys: a history that he writes anew passes, and only an earlier head shows it."""
+    path = tmp_path / "d"
+    ledger, clock = new_ledger(path)
+    with ledger:
+        new = SigningKey(b"the next log key".ljust(32))
+        write_key(path / "keys", "log-next", "log", b"the next log key".ljust(32))
+        ledger.keys.add("log", new)
+        ledger.append([draft(1)])
+        old = hashing.key_id(ledger.writer.authority.log[-1].key)
+        change_key(ledger, "rotate", "log", new.public, replaces=old, overlap=overlap)
+        for number in range(5):
+            clock.advance(SECOND)
+            ledger.append([draft(number)])
+        vkey, kept = ledger.vkey, ledger.reader.head().note.encode()
+    cheat("reroll", path, tmp_path / "copy")
+    assert verify_folder(tmp_path / "copy", vkey).holds
+    assert not verify_folder(tmp_path / "copy", vkey, earlier=[kept]).holds
