@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from decision_dna.engine.projections import PROJECTIONS, ProjectionFollower, commit_state
-from decision_dna.engine.replay import check_views, replay_log
+from decision_dna.engine.replay import compare_views, replay_log
 from decision_dna.ledger.audit import verify
 from decision_dna.ledger.exports import export_lines
 from decision_dna.ledger.followers import Followers
@@ -111,7 +111,7 @@ def check_whole(store: Store, ledger: Ledger) -> None:
     assert report.findings == []
     assert report.holds
     assert check_indexes(store, ledger.reader) == []
-    assert [text for text in check_views(store, ledger.reader, PROJECTIONS) if "(unless" not in text] == []
+    assert compare_views(store, ledger.reader, PROJECTIONS)[0] == []  # rows over erased payloads are left out
     for projection in PROJECTIONS:
         replayed = replay_log(store, ledger.reader, projection)
         assert replayed.failed is None
