@@ -42,7 +42,7 @@ RESERVED_PRINCIPALS = frozenset({LEDGER_PRINCIPAL, ANCHOR_PRINCIPAL, SYSTEM_PRIN
 """Parts of the ledger itself: a caller is never named so."""
 SYSTEM_FAMILIES = frozenset({"engine", "route", "observation", "detection", "market"})
 SYSTEM_TYPES = frozenset({"control.ack", "control.refused"})
-_ROLE_FOR = {CLOCK: "clock", ERASURE: "erasure"}
+ROLE_FOR = {CLOCK: "clock", ERASURE: "erasure"}
 """What an operator with a role may sign in root's place."""
 _ROLE = re.compile(r"[a-z][a-z-]*", re.ASCII)
 
@@ -445,12 +445,12 @@ def _ledger_signer(authority: Authority | None, entry: Entry, claim: Claim) -> b
         if (entry.attestation, entry.principal) != ("notary", LEDGER_PRINCIPAL):
             raise Refused(f"a heartbeat is attested by the notary, its principal is {LEDGER_PRINCIPAL!r}")
         return _notary(authority, entry)
-    role, author = _ROLE_FOR.get(claim.type), authority.authors.get(entry.key_id)
-    if role is None or author is None:
-        return _root(authority.root, entry, claim)
-    if entry.attestation != "author" or role not in author.roles:
+    role, author = ROLE_FOR.get(claim.type), authority.authors.get(entry.key_id)
+    if entry.attestation == "author" and author is not None and role in author.roles:
+        return author.key
+    if role is not None and entry.key_id != hashing.key_id(authority.root):
         raise Refused(f"{claim.type} is signed by root, or by an operator with role {role!r}")
-    return author.key
+    return _root(authority.root, entry, claim)
 
 
 def _root(root: bytes, entry: Entry, claim: Claim) -> bytes:

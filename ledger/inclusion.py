@@ -18,8 +18,8 @@ from decision_dna.schemas.texts import time_text
 
 KIND = "tlog-proof"
 RELIES_ON = (
-    "a tlog-proof shows that the log has the entry: who attested it, and with which right, is for evidence (`dna prove` without "
-    "--tlog-proof), and that history was not written anew for witnesses and a whole verification"
+    "evidence (`dna prove` without --tlog-proof) for who attested it, and with which right; and on witnesses and a whole "
+    "verification to show that history was not rewritten"
 )
 
 

@@ -65,7 +65,7 @@ def read_key(path: Path) -> tuple[str, bytes]:
     """(purpose, seed). Raises CannotOpen for other forms, and for files that others may read."""
     if path.stat().st_mode & 0o077:
         raise CannotOpen("key-permissions", f"{path} may be read by others: chmod 600 {path}")
-    match = _FORM.fullmatch(path.read_text())
+    match = _FORM.fullmatch(path.read_text("ascii", errors="replace"))
     if match is None:
         raise CannotOpen("key-form", f"{path} is not a key file: one line, purpose and 64 hex digits")
     return match[1], bytes.fromhex(match[2])

@@ -219,9 +219,9 @@ def decode_cursor(cursor: str, digest: bytes) -> CursorState:
     """Raises Malformed unless it is a cursor for the filter and order of this digest."""
     try:
         data = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-    except (UnicodeEncodeError, binascii.Error):
-        raise Malformed("not a cursor") from None
-    state = codec.decode_as(_cursors, data)
+        state = codec.decode_as(_cursors, data)
+    except (UnicodeEncodeError, binascii.Error, Malformed):
+        raise Malformed("not a cursor: pass the one that the page before named") from None
     if state.filter_digest != digest:
         raise Malformed("the cursor is of another query: filter and order stay the same from page to page")
     if state.at > state.size:

@@ -14,7 +14,9 @@ Seconds = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 OriginText = Annotated[str, Meta(max_length=128)]
 SourceText = Annotated[str, Meta(max_length=64)]
 RoleText = Annotated[str, Meta(max_length=32)]
-Reason = Annotated[str, Meta(max_length=500)]
+REASON_CHARS_MAX = 500
+WHO_CHARS_MAX = 128
+Reason = Annotated[str, Meta(max_length=REASON_CHARS_MAX)]
 
 GENESIS = "ledger.genesis"
 KEY = "ledger.key"
@@ -156,5 +158,5 @@ class Erasure(Payload, frozen=True):
 
     id: Id
     seq: Natural
-    who: Annotated[str, Meta(max_length=128)]
+    who: Annotated[str, Meta(max_length=WHO_CHARS_MAX)]
     why: Reason

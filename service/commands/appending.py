@@ -27,6 +27,7 @@ from decision_dna.schemas.errors import (
     Unavailable,
     http_status,
 )
+from decision_dna.schemas.ledgering import REASON_CHARS_MAX, WHO_CHARS_MAX
 from decision_dna.schemas.receipts import BatchReceipt, Problem
 from decision_dna.schemas.submissions import BODY_BYTES_MAX, Body, decode_json
 from decision_dna.schemas.texts import time_text
@@ -248,16 +249,27 @@ def heartbeat(directory: Dir, adopt: Adopt = False, json: Json = False) -> None:
 
 
 def parse_reason(text: str) -> str:
-    """What somebody gives as a reason. Raises BadParameter for nothing."""
+    """Return a reason for the log. Raises BadParameter if it is empty or longer than its field."""
+    return _checked_text(text, REASON_CHARS_MAX)
+
+
+def parse_who(text: str) -> str:
+    """Return the name of who decided. Raises BadParameter as `parse_reason`."""
+    return _checked_text(text, WHO_CHARS_MAX)
+
+
+def _checked_text(text: str, chars_max: int) -> str:
     if not text.strip():
         raise typer.BadParameter("say something: it stays in the log for good")
+    if len(text) > chars_max:
+        raise typer.BadParameter(f"{len(text)} characters, at most {chars_max}")
     return text
 
 
 def erase(
     directory: Dir,
     event: EventName,
-    who: Annotated[str, typer.Option("--who", parser=parse_reason, metavar="TEXT", help="Who decided it.")],
+    who: Annotated[str, typer.Option("--who", parser=parse_who, metavar="TEXT", help="Who decided it.")],
     why: Annotated[
         str, typer.Option("--why", parser=parse_reason, metavar="TEXT", help="The reason, in the log for good.")
     ],

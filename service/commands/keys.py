@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from decision_dna.ledger.authority import AuthorKey
+from decision_dna.ledger.authority import ROLE_FOR, AuthorKey
 from decision_dna.ledger.hashing import key_id
 from decision_dna.ledger.keyring import read_keyring, write_key
 from decision_dna.ledger.ledger import Ledger
@@ -162,6 +162,7 @@ def register(
     """
     if (public is None) == (new is None):
         raise typer.BadParameter("give --public HEX, or --new FILE.key")
+    _check_roles(operator, role or [])
     with written(directory, adopt=adopt) as ledger:
         signer = read_root_key(ledger, root)
         key = _new_author(new) if new is not None else public or b""
@@ -169,6 +170,16 @@ def register(
         seq = _changed(ledger, signer, change, new)
     facts = {"sources": list(change.sources), "operator": operator or None, "roles": list(change.roles) or None}
     _say(json, {"seq": seq, "purpose": "author", "key_id": key_id(key).hex(), **facts})
+
+
+def _check_roles(operator: str, roles: list[str]) -> None:
+    """Raise BadParameter unless an operator has roles that this version knows, and others have none: a key stays in the log."""
+    if bool(operator) != bool(roles):
+        raise typer.BadParameter("give --operator NAME and --role ROLE together")
+    known = sorted(ROLE_FOR.values())
+    for role in roles:
+        if role not in known:
+            raise typer.BadParameter(f"no role {role!r}: expected {' or '.join(known)}", param_hint="--role")
 
 
 def _new_author(file: Path) -> bytes:

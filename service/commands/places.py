@@ -127,9 +127,12 @@ def opened(path: Path, *, adopt: bool = False) -> Ledger:
 
 
 def _check_folder(path: Path) -> None:
-    """Raise BadParameter for what is no path, but an address: `Path` has joined its slashes."""
-    if path.parts[:1] and path.parts[0] in ("http:", "https:"):
+    """Raise BadParameter if the path is an address, whose slashes `Path` has joined."""
+    scheme = path.parts[0] if path.parts else ""
+    if scheme in ("http:", "https:"):
         raise typer.BadParameter("this needs the ledger's own folder, not the address of its service", param_hint="DIR")
+    if scheme.endswith(":") and len(path.parts) > 1 and not path.exists():
+        raise typer.BadParameter(f"an address begins with http:// or https://, not {scheme}//", param_hint="DIR")
 
 
 RootKey = Annotated[

@@ -202,7 +202,7 @@ REFUSED = [
     ({"order": "desc"}, "another query"),
     ({"limit": 0}, "1 to 1000"),
     ({"limit": 1001}, "1 to 1000"),
-    ({"cursor": ""}, "not MessagePack"),
+    ({"cursor": ""}, "not a cursor"),
     ({"cursor": "ü"}, "not a cursor"),
     ({"cursor": "A"}, "not a cursor"),
     ({"wanted": EventFilter(type="x*")}, "family"),
