@@ -18,11 +18,13 @@ from decision_dna.ledger.plan import SALT_BYTES, AuthorDraft, Draft, Prepared, S
 from decision_dna.ledger.signatures import SigningKey, is_signed
 from decision_dna.ledger.workers import Workers
 from decision_dna.schemas import errors
-from decision_dna.schemas.claims import check_principal
+from decision_dna.schemas.claims import check_principal, stream_of
 from decision_dna.schemas.errors import LedgerError, Refused, Unavailable
 from decision_dna.schemas.ledgering import Policy
 
 Drafts = Sequence[Draft | AuthorDraft | LedgerError]
+SIGNED_CACHED = 65_536
+"""Types and sources of which a preparation keeps whether they need the notary."""
 Decode = Callable[[bytes], Drafts]
 """Must be importable by its name, so that another process finds it."""
 
@@ -82,6 +84,9 @@ class Preparation:
     def _needs_notary(self, draft: Draft) -> bool:
         known = self._signed.get((draft.type, draft.source))
         if known is None:
+            stream_of(draft.type, draft.source)  # before anything is kept of them: a refused type can have a megabyte
+            if len(self._signed) >= SIGNED_CACHED:
+                self._signed.clear()
             required = required_attestation(self._rules.policy, draft.type, draft.source)
             if required == "author":
                 raise Refused(f"source {draft.source} needs its author's own signature for {draft.type}")

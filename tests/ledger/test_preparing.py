@@ -1,17 +1,21 @@
 """Claims prepared in other processes are those prepared here, and the workers end with whoever started them."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from decision_dna.ledger.plan import AuthorDraft, Draft
+from decision_dna.ledger.preparing import Preparation, Rules
 from decision_dna.ledger.writer import Placed
 from decision_dna.schemas.errors import LedgerError, Malformed, Refused
+from tests.ledger.memory_log import new_log
 from tests.ledger.samples import Author, draft, new_ledger, register
 
 _decoder = msgspec.msgpack.Decoder(list[Draft])
@@ -77,3 +81,22 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         os.kill(child.pid, signal.SIGKILL)
         child.stdout.read()  # ends when the last process that holds it is gone: the worker inherited it
     assert not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text()
+
+
+def test_types_and_sources_that_are_refused_are_not_kept() -> None:
+    """A type that nobody may use can be as long as a submission: kept for the life of a policy, a few requests fill the memory."""
+    ledger, _, _ = new_log()
+    rules = Rules.of(ledger.writer.authority)
+    preparation = Preparation(rules, None)
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            long = f"x.{number}{'a' * 1_000_000}"
+            (refused,) = preparation.prepare([msgspec.structs.replace(draft(1, "raw"), type=long)], "local", 0)
+            assert isinstance(refused, Malformed)
+            del refused, long
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 5_000_000
