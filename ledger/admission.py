@@ -66,6 +66,7 @@ class Admission:
         self.rows: list[Prepared] = []
         self.counters: dict[bytes, AuthorCounter] = {}
         self.sources: set[tuple[str, str]] = set()
+        self._unlisted: dict[str, int] = {}
         self._known, self._authority = known, authority
         self._first_seq, self._recorded_at = first_seq, recorded_at
         self._latest = recorded_at + claims.AHEAD_NS_MAX
@@ -88,6 +89,7 @@ class Admission:
             return verdicts
         self._go_back(count, counters)
         self.sources = sources
+        self._unlisted.clear()
         self._allowed.clear()  # what a claim that is not let in opened is not open
         rest = Conflict(f"refused with the rest of an atomic request: {refused}")
         return [v if isinstance(v, LedgerError) else rest for v in verdicts]
@@ -181,25 +183,35 @@ class Admission:
 
     def _check_sources(self, principal: str, source: str) -> None:
         """A principal opens so many sources without a rule and no more: heartbeats list their streams for ever."""
-        if (principal, source) in self.sources or rule_of(self._authority.policy, source) is not None:
+        policy = self._authority.policy
+        if (principal, source) in self.sources or rule_of(policy, source) is not None:
             return
-        opened = self._known.sources_of(principal)
-        most = self._authority.policy.sources_per_principal_max
-        if source not in opened:
-            listed = {rule.source for rule in self._authority.policy.sources}
+        if source in self._known.sources_of(principal):
+            return
+        if self._unlisted_of(principal) >= policy.sources_per_principal_max:
+            raise Refused(
+                f"principal {principal!r} speaks as {policy.sources_per_principal_max} sources already, as many as policy allows: give {source} a rule"
+            )
+
+    def _unlisted_of(self, principal: str) -> int:
+        """How many sources without a rule a principal has opened: counted once for a batch, since a refused one may name thousands."""
+        count = self._unlisted.get(principal)
+        if count is None:
             new = {each for speaker, each in self.sources if speaker == principal}
-            if len({*opened, *new} - listed) >= most:
-                raise Refused(
-                    f"principal {principal!r} speaks as {most} sources already, as many as policy allows: give {source} a rule"
-                )
+            listed = {rule.source for rule in self._authority.policy.sources}
+            count = self._unlisted[principal] = len({*self._known.sources_of(principal), *new} - listed)
+        return count
 
     def _allow(self, row: Prepared) -> None:
         """Keep the answer for rows like this one, which was let in."""
         if row.attestation != "author":
             self._allowed.add((row.type, row.stream, row.attestation, row.principal, row.key_id))
             source = row.stream.partition("/")[2]
-            if source not in self._known.sources_of(row.principal):
-                self.sources.add((row.principal, source))
+            pair = row.principal, source
+            if pair not in self.sources and source not in self._known.sources_of(row.principal):
+                self.sources.add(pair)
+                if row.principal in self._unlisted and rule_of(self._authority.policy, source) is None:
+                    self._unlisted[row.principal] += 1
 
     def _check_author(self, row: Prepared) -> None:
         claim = claims.decode_claim(row.claim)
