@@ -61,8 +61,12 @@ class Line(NamedTuple):
     said: Draft | AuthorDraft | LedgerError
 
 
-Sink = Callable[[list[Line], bool], BatchReceipt]
-"""(lines, whether all of them stand or none) -> the receipt, with an outcome for each line, held against them. Raises LedgerError."""
+class Sink(NamedTuple):
+    """Where lines go, and how many at once at most. `take`: (lines, whether all of them stand or none) -> the receipt, with an
+    outcome for each line, held against them; it raises LedgerError."""
+
+    lines_max: int
+    take: Callable[[list[Line], bool], BatchReceipt]
 
 
 def append(
@@ -98,7 +102,7 @@ def append(
         progress("append", shown=not json) as bar,
     ):
         lines = _lines(source)
-        while batch := list(islice(lines, BATCH_LINES)):
+        while batch := list(islice(lines, sink.lines_max)):
             if not _append_batch(sink, batch, count, skip_bad=skip_bad, json=json):
                 break
             bar(count.appended + count.present, None)
@@ -143,13 +147,16 @@ def _sink(place: str, principal: str, key: Vkey | None, *, adopt: bool) -> Itera
         with Service.at(place) as service:
             if vkeys:
                 service.see(vkeys)  # a key that is not this log's is found before anything is submitted
-            yield lambda lines, atomic: service.submit(
-                [msgspec.json.decode(line.text) for line in lines], atomic=atomic, vkeys=vkeys
+            yield Sink(
+                BATCH_LINES,
+                lambda lines, atomic: service.submit(
+                    [msgspec.json.decode(line.text) for line in lines], atomic=atomic, vkeys=vkeys
+                ),
             )
         return
     with written(Path(place), adopt=adopt) as ledger:
 
-        def sink(lines: list[Line], atomic: bool) -> BatchReceipt:
+        def take(lines: list[Line], atomic: bool) -> BatchReceipt:
             said = [line.said for line in lines if not isinstance(line.said, LedgerError)]
             appended = ledger.append(said, principal, atomic=atomic)
             receipt = batch_receipt(appended, ledger.reader.nodes, _problem)
@@ -157,7 +164,7 @@ def _sink(place: str, principal: str, key: Vkey | None, *, adopt: bool) -> Itera
                 check_answer(receipt, said, vkeys)
             return receipt
 
-        yield sink
+        yield Sink(min(BATCH_LINES, ledger.writer.batch_events_max), take)
 
 
 def _lines(source: BinaryIO) -> Iterator[Line]:
@@ -189,7 +196,7 @@ def _append_batch(sink: Sink, batch: list[Line], count: _Counts, *, skip_bad: bo
     if not good:
         return True
     try:
-        receipt = sink(good, not skip_bad)
+        receipt = sink.take(good, not skip_bad)
     except (ProofRejected, Unavailable) as error:
         unknown = f"lines {good[0].number} to {good[-1].number}: {error}; whether they were appended is not known"
         raise type(error)(unknown) from None

@@ -142,6 +142,15 @@ def test_append_acknowledges_with_receipts_that_hold(ledger: Path, tmp_path: Pat
     assert check_batch_receipt(receipt, [Vkey.parse(vkey_of(ledger))]).size == 8
 
 
+def test_append_cuts_its_batches_to_the_policy(tmp_path: Path) -> None:
+    """A batch fits between two heartbeats: a file of more lines than heartbeat_events_max was refused as a whole, for ever."""
+    (tmp_path / "policy.json").write_text('{"heartbeat_events_max":3}')
+    done("init", tmp_path / "d", "--origin", ORIGIN, "--policy", tmp_path / "policy.json")
+    file = write_lines(tmp_path / "many.ndjson", *map(submission, range(8)))
+    assert done("append", tmp_path / "d", file).out == "8 appended, 0 were there already, 0 refused\n"
+    done("verify", tmp_path / "d", "--key", vkey_of(tmp_path / "d"))
+
+
 def test_append_again_appends_nothing(ledger: Path, tmp_path: Path) -> None:
     said = done("append", ledger, tmp_path / "events.ndjson")
     assert said.out == "0 appended, 3 were there already, 0 refused\n"
