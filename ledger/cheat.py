@@ -157,7 +157,8 @@ class Copy:
         for at, row in enumerate(self.rows):
             if at and wanted(row):
                 return at
-        raise NotFound("this ledger has no entry of the kind that this lie is about")
+        kind = _KINDS.get(wanted, "heartbeat before its newest entry")
+        raise NotFound(f"this ledger has no {kind}, and this lie needs one")
 
     def last(self, wanted: Callable[[Row], bool]) -> int:
         """The last entry that is such: nothing refers to it. Raises NotFound."""
@@ -240,6 +241,23 @@ def _notarised(row: Row) -> bool:
 
 def _authored(row: Row) -> bool:
     return _private(row) and row.entry.attestation == "author" and row.claim.author_seq > 0
+
+
+def _key_change(row: Row) -> bool:
+    return row.claim.type == KEY
+
+
+def _heartbeat(row: Row) -> bool:
+    return row.claim.type == HEARTBEAT
+
+
+_KINDS: dict[Callable[[Row], bool], str] = {
+    _private: "event with a payload beside its entry",
+    _notarised: "event that the notary signed",
+    _authored: "event that an author's key signed and counted",
+    _key_change: "entry of type ledger.key (`dna keys register` appends one)",
+    _heartbeat: "heartbeat (`dna heartbeat` appends one)",
+}
 
 
 def flip(copy: Copy) -> None:
@@ -399,7 +417,7 @@ def retime(copy: Copy) -> None:
 
 def unrevoke(copy: Copy) -> None:
     """A thief of the log key drops a change of keys that root signed, relinks and signs new heads."""
-    at = copy.first(lambda row: row.claim.type == KEY)
+    at = copy.first(_key_change)
     del copy.rows[at]
     copy.relink(at, heartbeats=False)
     copy.sign_heads()
@@ -444,7 +462,7 @@ def usurp(copy: Copy) -> None:
 def rewind(copy: Copy) -> None:
     """A thief of the log key drops everything after a heartbeat and signs a head there: only an earlier head, an anchor or the clock shows it."""
     newest = copy.rows[-1]
-    at = copy.last(lambda row: row.claim.type == HEARTBEAT and row is not newest)
+    at = copy.last(lambda row: _heartbeat(row) and row is not newest)
     del copy.rows[at + 1 :]
     copy.sign_heads()
 
@@ -515,7 +533,7 @@ def transplant(copy: Copy) -> None:
 
 def heartbeat(copy: Copy) -> None:
     """The operator lets a heartbeat commit to a list without one of the streams."""
-    at = copy.first(lambda row: row.claim.type == HEARTBEAT)
+    at = copy.first(_heartbeat)
     said = decode_ledger_payload(copy.rows[at].claim, copy.rows[at].entry.open)
     copy.reopen(at, codec.encode(msgspec.structs.replace(said, streams_count=1, streams_root=bytes(32))))
     copy.attest(at)

@@ -101,3 +101,19 @@ def test_check_tlog_proof_says_what_it_relies_on(tmp_path: Path) -> None:
     path, file = new_ledger(tmp_path, 1), tmp_path / "1.tlog-proof"
     done("prove", path, 1, "--tlog-proof", "-o", file)
     assert "\nrelies on evidence (" in done("check", file, "--key", vkey_of(path)).out
+
+
+@pytest.mark.parametrize(
+    ("lie", "needed"),
+    [
+        ("withhold", "an author's key signed"),
+        ("unrevoke", "dna keys register"),
+        ("heartbeat", "dna heartbeat"),
+        ("rewind", "heartbeat before its newest entry"),
+    ],
+)
+def test_cheat_says_what_a_lie_needs(lie: str, needed: str, tmp_path: Path) -> None:
+    """A lie that a ledger has no entry for names the entry that it needs, and makes no copy."""
+    path = new_ledger(tmp_path, 1)
+    said = refused(path, "cheat", lie, path)
+    assert (said.code, needed in said.err, (tmp_path / f"d-{lie}").exists()) == (1, True, False)
