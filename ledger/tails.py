@@ -1,10 +1,10 @@
 """What a tail past the lock must keep that only entries before it tell: the counters of its authors, the roots that it names,
-what its erasures name, and the lists of its heartbeats. Start-up signs the tail, so what verification will ask is asked here.
+what its erasures name, the lists of its heartbeats; and the rows of its sources. Start-up signs the tail, so what verification will ask is asked here.
 """
 
 from collections.abc import Iterator, Mapping
 
-from decision_dna.ledger import merkle, streams
+from decision_dna.ledger import layout, merkle, streams
 from decision_dna.ledger.authority import AuthorCounter, counter_after
 from decision_dna.ledger.positions import stream_rows
 from decision_dna.ledger.reader import LogReader
@@ -29,6 +29,9 @@ def judge_rest(
     for seq, target, event_id in tail.erasures:
         if not _is_erasable(whole, seq, target, event_id):
             yield Finding(Step.PAYLOADS, seq, f"the erasure names event {target}, which is not one that can be erased")
+    for pair in sorted(tail.sources):
+        if store.get("sources", layout.source_key(*pair)) is None:
+            yield Finding(Step.STREAMS, tail.start, f"no row says that principal {pair[0]!r} spoke as {pair[1]}")
     if tail.heartbeats:
         yield from _judge_heartbeats(tail, store, whole)
 

@@ -35,6 +35,7 @@ class Scene(msgspec.Struct):
     store: MemoryStore
     clock: ManualClock
     author: Author
+    rowless: bool = False
 
     def opened(self) -> Ledger:
         """The next process, on the lock as it is."""
@@ -51,6 +52,8 @@ class Scene(msgspec.Struct):
         batch.put_many("payloads", layout.payload_rows(size, plan.payloads))
         batch.put("ids", row.key, size.to_bytes(8))
         batch.put("streams", row.stream.encode(), codec.encode(plan.streams[row.stream]))
+        if row.attestation != "author" and row.source != "ledger" and not self.rowless:
+            batch.put("sources", layout.source_key(row.principal, row.source), b"")
         if row.attestation == "author":
             batch.put("authors", row.key_id, codec.encode((claim.author_seq + 1, hashing.claim_hash(row.claim))))
         if claim.type == KEY:
@@ -126,6 +129,15 @@ def test_a_tail_that_contradicts_entries_before_it_is_not_signed(made: Callable[
     at_rest = scene()
     at_rest.write(made(at_rest))
     with pytest.raises(CannotOpen, match=why):
+        at_rest.opened()
+
+
+def test_a_tail_without_the_row_of_its_source_is_not_signed() -> None:
+    """The row moves a bound only, but verification compares it: signed, the ledger would fail step 3 from then on."""
+    at_rest = scene()
+    at_rest.rowless = True
+    at_rest.write(at_rest.ledger.prepare([draft(9, "unheard")], "local")[0])
+    with pytest.raises(CannotOpen, match="spoke as unheard"):
         at_rest.opened()
 
 
