@@ -185,6 +185,11 @@ def _said(text: bytes) -> Draft | AuthorDraft | LedgerError:
         return error
 
 
+def _line_range(lines: list[Line]) -> str:
+    first, last = lines[0].number, lines[-1].number
+    return f"line {first}" if first == last else f"lines {first} to {last}"
+
+
 def _append_batch(sink: Sink, batch: list[Line], count: _Counts, *, skip_bad: bool, json: bool) -> bool:
     """Append and acknowledge; False where a refusal ends it. Raises ProofRejected for a receipt that does not hold."""
     bad = [(line.number, str(line.said)) for line in batch if isinstance(line.said, LedgerError)]
@@ -198,12 +203,12 @@ def _append_batch(sink: Sink, batch: list[Line], count: _Counts, *, skip_bad: bo
     try:
         receipt = sink.take(good, not skip_bad)
     except (ProofRejected, Unavailable) as error:
-        unknown = f"lines {good[0].number} to {good[-1].number}: {error}; whether they were appended is not known"
+        unknown = f"{_line_range(good)}: {error}; whether they were appended is not known"
         raise type(error)(unknown) from None
     except (Refused, Conflict, BadInput) as error:  # all of them, by a service
         count.refused += 1
         reason = str(error).removeprefix(WITH_THE_REST)
-        complain(f"lines {good[0].number} to {good[-1].number}: {reason}")
+        complain(f"{_line_range(good)}: {reason}")
         return False
     _check_stored(receipt)
     outcomes = list(zip([line.number for line in good], receipt.outcomes, strict=True))

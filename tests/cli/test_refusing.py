@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from decision_dna.ledger.folder import read_folder
-from tests.cli.calling import Said, dna, done, is_one_sentence, new_ledger, vkey_of
+from tests.cli.calling import Said, dna, done, is_one_sentence, new_ledger, submission, vkey_of, write_lines
 
 
 def size_of(path: Path) -> int:
@@ -117,3 +117,11 @@ def test_cheat_says_what_a_lie_needs(lie: str, needed: str, tmp_path: Path) -> N
     path = new_ledger(tmp_path, 1)
     said = refused(path, "cheat", lie, path)
     assert (said.code, needed in said.err, (tmp_path / f"d-{lie}").exists()) == (1, True, False)
+
+
+@pytest.mark.parametrize(("events", "where"), [(1, "dna: line 1: "), (2, "dna: lines 1 to 2: ")])
+def test_append_names_the_lines_of_a_refused_batch(events: int, where: str, tmp_path: Path) -> None:
+    """A batch of one line is called a line."""
+    path, file = new_ledger(tmp_path), write_lines(tmp_path / "e.ndjson", *map(submission, range(events)))
+    said = refused(path, "append", path, file, "--principal", "engine")
+    assert (said.code, said.err.startswith(where)) == (1, True)
