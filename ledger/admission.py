@@ -26,6 +26,10 @@ class Duplicate(msgspec.Struct, frozen=True, gc=False):
     seq: int
 
 
+Allowed = set[tuple[str, str, str, str, bytes]]
+"""(type, stream, attestation, principal, key id) of claims that may stand, under one state of keys and policy."""
+ALLOWED_CACHED = 10_000
+
 Verdict = int | Duplicate | LedgerError
 """New, with its place in the batch; said before; or refused."""
 
@@ -62,7 +66,9 @@ class Admission:
     """One batch in the making. `rows` are the claims let in, in order; `counters` the author counters after them; `sources`
     the (principal, source) pairs that they open."""
 
-    def __init__(self, known: Known, authority: Authority, *, first_seq: int, recorded_at: int) -> None:
+    def __init__(
+        self, known: Known, authority: Authority, *, first_seq: int, recorded_at: int, allowed: Allowed | None = None
+    ) -> None:
         self.rows: list[Prepared] = []
         self.counters: dict[bytes, AuthorCounter] = {}
         self.sources: set[tuple[str, str]] = set()
@@ -74,7 +80,7 @@ class Admission:
         self._ids: Counter[bytes] = Counter()
         self._added: dict[str, int] = {}
         self._looked_at = 0
-        self._allowed: set[tuple[str, str, str, str, bytes]] = set()
+        self._allowed: Allowed = set() if allowed is None else allowed  # of batches before, under the same authority
         self._notary_id = hashing.key_id(authority.notary)
 
     def admit(self, rows: Sequence[Prepared | LedgerError], *, atomic: bool) -> Sequence[Verdict]:
@@ -152,7 +158,7 @@ class Admission:
             claims.check_times(row.occurred_at, row.id, self._recorded_at)
         if row.attestation == "author":
             self._check_author(row)
-        else:
+        elif (row.type, row.stream, row.attestation, row.principal, row.key_id) not in self._allowed:
             self._check_rank(row)
         if row.open and entry_bytes_at_most(row) > ENTRY_BYTES_MAX:
             raise TooLarge(
@@ -204,8 +210,11 @@ class Admission:
 
     def _allow(self, row: Prepared) -> None:
         """Keep the answer for rows like this one, which was let in."""
-        if row.attestation != "author":
-            self._allowed.add((row.type, row.stream, row.attestation, row.principal, row.key_id))
+        place = (row.type, row.stream, row.attestation, row.principal, row.key_id)
+        if row.attestation != "author" and place not in self._allowed:
+            if len(self._allowed) >= ALLOWED_CACHED:
+                self._allowed.clear()
+            self._allowed.add(place)
             source = row.stream.partition("/")[2]
             pair = row.principal, source
             if pair not in self.sources and source not in self._known.sources_of(row.principal):

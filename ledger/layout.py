@@ -18,8 +18,8 @@ TIP_KEY = b"tip"
 AUTHORITY_KEY = b"authority"
 ACCOUNTED_KEY = b"accounted"
 FORMAT_KEY = b"format"
-STORE_FORMAT = 1
-"""The version of this layout, in `meta/format`. Stores that were made before the row existed have this version too."""
+STORE_FORMAT = 2
+"""The version of this layout, in `meta/format`. Version 1, which had no `sources`, could lack the row."""
 
 StoredPayload = bytes | list[bytes] | None
 """salt ‖ payload · nothing, for open types · [retry tag], where erased"""
@@ -44,12 +44,12 @@ _seqs = msgspec.msgpack.Decoder(list[Natural])
 
 def check_format(row: bytes | None) -> None:
     """Raise CannotOpen unless `meta/format` is this version; a store without the row is of version 1."""
-    if row is None:
-        return
     try:
-        found = codec.decode_as(_formats, row)
+        found = 1 if row is None else codec.decode_as(_formats, row)
     except Malformed:
-        raise CannotOpen("other-format", f"the database's format row is {row.hex()!r}, not a version number") from None
+        raise CannotOpen(
+            "other-format", f"the database's format row is {(row or b'').hex()!r}, not a version number"
+        ) from None
     if found != STORE_FORMAT:
         raise CannotOpen(
             "other-format",

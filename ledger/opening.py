@@ -174,8 +174,7 @@ def open_ledger(
 def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock: Clock) -> Ledger:
     """From a store and its lock to a writer: check the tail past the lock, sign and lock it. Raises CannotOpen."""
     locked = lock.read()
-    stated = store.get("meta", layout.FORMAT_KEY)
-    layout.check_format(stated)
+    layout.check_format(store.get("meta", layout.FORMAT_KEY))
     stored = store.get("meta", layout.TIP_KEY)
     if stored is None:
         raise CannotOpen("store-without-tip", "the database has no tip: it is not a ledger, or lost its newest part")
@@ -196,10 +195,6 @@ def resume(path: Path | None, store: Store, lock: HeadLock, keys: Keyring, clock
     authority = _authority(whole, seqs)
     _check_note(locked, authority, signers)
     check_keys(keys, authority, tip.size)
-    if stated is None:
-        batch = store.batch()
-        batch.put("meta", layout.FORMAT_KEY, codec.encode(layout.STORE_FORMAT))
-        store.write(batch, durable=True)
     if tip.size > locked.size:
         _check_tail(store, locked, accounted.positions)
         batch = store.batch()

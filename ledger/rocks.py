@@ -443,6 +443,8 @@ def _version(path: str) -> str:
 
 def _cannot_open(path: str, text: str) -> CannotOpen:
     """RocksDB tells its errors apart by the words at their beginning."""
+    if "Column family not found" in text:
+        return CannotOpen("other-format", f"the store in {path} is of another format, or lost a table: {text}")
     if text.startswith(("Corruption", "Invalid argument")):  # first: these speak of blocks
         return CannotOpen("store-corrupt", f"the store in {path} is damaged: {text}")
     if "lock" in text.lower():

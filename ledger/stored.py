@@ -39,8 +39,7 @@ def check_stored(store: Store, joint: Joint, tail: Tail | None) -> list[Finding]
     said = store.get("meta", layout.ACCOUNTED_KEY)
     if said is not None:
         meta[layout.ACCOUNTED_KEY] = said  # judged by itself: it is as old as it says
-    if store.get("meta", layout.FORMAT_KEY) is not None:  # older stores of version 1 lack the row
-        meta[layout.FORMAT_KEY] = codec.encode(layout.STORE_FORMAT)
+    meta[layout.FORMAT_KEY] = codec.encode(layout.STORE_FORMAT)
     return [
         *_compare(store, "meta", meta, Step.TREE),
         *_judge_accounted(said, joint),
@@ -134,7 +133,7 @@ def _compare(
     for key, have in sorted(stored.items()):
         want = expected.get(key)
         if have != want:
-            say = [value.hex() if value is not None else "nothing" for value in (have, want)]
+            say = ["nothing" if value is None else value.hex() or "an empty value" for value in (have, want)]
             yield Finding(step, None, f"{family}/{key.hex()} holds {say[0]}, the entries give {say[1]}")
 
 

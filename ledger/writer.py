@@ -27,7 +27,7 @@ import msgspec
 
 from decision_dna.ledger import hashing, layout, merkle, pace, streams
 from decision_dna.ledger.accounting import is_due, sign_accounted
-from decision_dna.ledger.admission import Admission, Duplicate, Verdict, says_the_same
+from decision_dna.ledger.admission import Admission, Allowed, Duplicate, Verdict, says_the_same
 from decision_dna.ledger.authority import AuthorCounter, Authority, counter_after
 from decision_dna.ledger.clock import Clock
 from decision_dna.ledger.keyring import Keyring
@@ -136,9 +136,14 @@ class Writer:
         self._pending: list[Prepared] = []
         self._counters: dict[bytes, AuthorCounter] = {}
         self._sources: dict[str, set[str]] = {}
+        self._allowed: tuple[Authority, Allowed] = authority, set()
+        self._limits_of = authority.policy, Limits.of(authority.policy)
         self._stopped: LedgerError | None = None
         self._beat = beat
         self._wall, self._steady = clock.now_ns(), clock.monotonic_ns()
+        self._step = (
+            0  # how far the wall clock was set since it was vouched for, in ns: slewing moves both clocks alike
+        )
         self._step_seen = 0  # the step of the wall clock that the newest heartbeat came after
         self._listeners: list[Callable[[Locked], None]] = []
 
@@ -272,16 +277,16 @@ class Writer:
 
     def _time_at(self, wall: int, vouch: Vouch) -> int:
         self._check_running()
-        self._check_clock(wall, vouch)
+        self._step = self._check_clock(wall, vouch)
         return max(wall, self._tip.recorded_at)
 
     def beat_before(self, count: int, now: int) -> None:
         """Append a heartbeat if one is due before `count` entries, recorded as they will be: so nothing that happens between the two
         makes them late. The caller has `now` from `next_time`, and what is refused was refused before."""
         last = self._tip.size + count - 1
-        beat, limits = self._beat, Limits.of(self._authority.policy)
-        late = beat is None or pace.overdue(limits, beat, last, now)
-        if count and (late or self._step() - self._step_seen > CLOCK_STEP_NS_MAX):
+        beat = self._beat
+        late = beat is None or pace.overdue(self._limits, beat, last, now)
+        if count and (late or self._step - self._step_seen > CLOCK_STEP_NS_MAX):
             with self._committing:
                 self._append_heartbeat(now)
 
@@ -289,8 +294,7 @@ class Writer:
         """Append a heartbeat over everything before it. Raises ClockWrong, Unavailable."""
         with self.turn():
             wall = self._clock.now_ns()
-            limits = Limits.of(self._authority.policy)
-            vouch = Vouch(limits.jump_ns, None) if pace.is_witness(beacon, wall) else NO_VOUCH
+            vouch = Vouch(self._limits.jump_ns, None) if pace.is_witness(beacon, wall) else NO_VOUCH
             return self._append_heartbeat(self._time_at(wall, vouch), beacon)
 
     def _append_heartbeat(self, now: int, beacon: Beacon = NO_BEACON) -> Appended:
@@ -307,7 +311,7 @@ class Writer:
         notary = self._keys.get(self._authority.notary, "notary")
         row = heartbeat_claim(self._authority.origin, notary, payload, now)
         appended = self.append_own(row, recorded_at=now)
-        self._beat, self._step_seen = Beat(payload.size, now), self._step()
+        self._beat, self._step_seen = Beat(payload.size, now), self._step
         return appended
 
     @property
@@ -322,6 +326,7 @@ class Writer:
     def accept_clock(self) -> None:
         """Count steps of the wall clock from here on: somebody vouched for it."""
         self._wall, self._steady, self._step_seen = self._clock.now_ns(), self._clock.monotonic_ns(), 0
+        self._step = 0
 
     def _take(self) -> list[Request]:
         taken: list[Request] = []
@@ -337,7 +342,12 @@ class Writer:
     def _plan(self, requests: list[Request], recorded_at: int) -> Planned:
         """Who gets in, and where: from here on the next batch links behind this one."""
         self._check_running()
-        admission = Admission(self._known(), self._authority, first_seq=self._tip.size, recorded_at=recorded_at)
+        if self._allowed[0] is not self._authority:
+            self._allowed = self._authority, set()
+        allowed = self._allowed[1]
+        admission = Admission(
+            self._known(), self._authority, first_seq=self._tip.size, recorded_at=recorded_at, allowed=allowed
+        )
         verdicts = [admission.admit(request.rows, atomic=request.atomic) for request in requests]
         plan = link(self._tip, admission.rows, self._stream_head, recorded_at)
         seqs = self._authority_seqs
@@ -354,6 +364,7 @@ class Writer:
         """
         highest = max(map(_key, planned.rows), default=b"")[:16]
         if int.from_bytes(highest[:6]) > (planned.plan.tip.recorded_at + AHEAD_NS_MAX) // 1_000_000:
+            self._allowed[1].clear()  # what this batch opened is not open
             raise ClockWrong("the clock was set back since these events got their ids: submit them again")
         self._tip, self._authority, self._authority_seqs = planned.plan.tip, planned.authority, planned.authority_seqs
         self._highest_id = max(self._highest_id, highest)
@@ -435,7 +446,8 @@ class Writer:
         batch.put_many("nodes", [(layout.node_key(*node), value) for node, value in made.items()])
         batch.put_many("streams", [(name.encode(), codec.encode(head)) for name, head in plan.streams.items()])
         batch.put_many("authors", [(key, codec.encode(counter)) for key, counter in planned.counters.items()])
-        batch.put_many("sources", sorted((layout.source_key(*pair), b"") for pair in planned.sources))
+        if planned.sources:
+            batch.put_many("sources", sorted((layout.source_key(*pair), b"") for pair in planned.sources))
         tip = layout.TipRecord(planned.authority.origin, plan.tip.size, root, plan.tip.prev, plan.tip.recorded_at)
         batch.put("meta", layout.TIP_KEY, codec.encode(tip))
         batch.put("meta", layout.AUTHORITY_KEY, codec.encode(planned.authority_seqs))
@@ -506,24 +518,30 @@ class Writer:
             return error
         return None
 
-    def _check_clock(self, wall: int, vouch: Vouch) -> None:
-        """Raise ClockWrong where the wall clock lies before the last entry, or further after it, or further from the steady clock,
-        than policy lets pass (docs/format.md, section 6)."""
-        last, limits = self._tip.recorded_at, Limits.of(self._authority.policy)
+    def _check_clock(self, wall: int, vouch: Vouch) -> int:
+        """Return how far the wall clock was set since it was vouched for. Raise ClockWrong where it lies before the last entry, or
+        further after it, or further from the steady clock, than policy lets pass (docs/format.md, section 6)."""
+        last, limits = self._tip.recorded_at, self._limits
+        step = (wall - self._wall) - (self._clock.monotonic_ns() - self._steady)
         if wall < last - CLOCK_STEP_NS_MAX:
             raise ClockWrong(
                 f"the clock is {(last - wall) / 1e9:.3f} s before the last entry's recorded_at: appends wait until it has passed"
             )
         if (wrong := pace.stepped(limits, vouch, last, wall)) is not None:
             raise ClockWrong(f"{wrong} (dna clock)")
-        if vouch == NO_VOUCH and self._step() > limits.pause_ns:
+        if vouch == NO_VOUCH and step > limits.pause_ns:
             raise ClockWrong(
-                f"the wall clock stepped by {self._step() / 1e9:+.3f} s since start: appends wait for a signed ledger.clock (dna clock)"
+                f"the wall clock stepped by {step / 1e9:+.3f} s since start: appends wait for a signed ledger.clock (dna clock)"
             )
+        return step
 
-    def _step(self) -> int:
-        """How far the wall clock was set since it was last vouched for, in ns. Slewing moves both clocks alike."""
-        return (self._clock.now_ns() - self._wall) - (self._clock.monotonic_ns() - self._steady)
+    @property
+    def _limits(self) -> Limits:
+        """The maxima of the policy in force."""
+        policy = self._authority.policy
+        if self._limits_of[0] is not policy:
+            self._limits_of = policy, Limits.of(policy)
+        return self._limits_of[1]
 
     def _check_running(self) -> None:
         if self._stopped is not None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import rocksdict
 
 from decision_dna.ledger import layout
-from decision_dna.ledger.folder import read_folder, verify_folder
+from decision_dna.ledger.folder import read_folder
 from decision_dna.ledger.lock import Lock, Locked
 from decision_dna.ledger.opening import lock_file, open_ledger
 from decision_dna.ledger.rocks import RocksStore
@@ -16,8 +17,9 @@ from tests.cli.calling import dna, is_one_sentence
 from tests.ledger.samples import fill, new_ledger
 
 OTHERS = {
-    "newer": codec.encode(2),
-    "older": codec.encode(0),
+    "newer": codec.encode(3),
+    "older": codec.encode(1),
+    "missing, as in older ones": None,
     "not a number": b"\xa11",
     "two numbers": b"\x01\x01",
     "empty": b"",
@@ -79,15 +81,17 @@ def test_store_format_of_another_version_is_refused(case: str, path: Path, tmp_p
 def test_store_format_names_the_number_that_it_found(path: Path) -> None:
     """The refusal states both numbers."""
     put_format(path, codec.encode(7))
-    with pytest.raises(CannotOpen, match="format 7, this program reads format 1"):
+    with pytest.raises(CannotOpen, match="format 7, this program reads format 2"):
         open_ledger(path)
 
 
-def test_store_format_missing_means_version_1_and_is_added(path: Path, tmp_path: Path) -> None:
-    """Stores that were made before the row existed are of version 1: readers take them so, the next writer adds the row."""
-    put_format(path, None)
-    assert verify_folder(path, None).findings == []
-    assert stored_format(path, tmp_path / "one") is None
-    open_ledger(path).close()
-    assert stored_format(path, tmp_path / "two") == codec.encode(layout.STORE_FORMAT)
-    assert verify_folder(path, None).findings == []
+def test_store_format_of_a_store_without_a_table(path: Path) -> None:
+    """A store that lacks a table of ours is of another format, and not damaged."""
+    options = rocksdict.Options(raw_mode=True)
+    families = dict.fromkeys(rocksdict.Rdict.list_cf(str(path / "db"), options), options)
+    store = rocksdict.Rdict(str(path / "db"), options, column_families=families)
+    store.drop_column_family("sources")
+    store.close()
+    said = dna("verify", path)
+    assert (said.code, is_one_sentence(said.err)) == (3, True)
+    assert "of another format" in said.err
