@@ -5,15 +5,13 @@ from collections.abc import Collection, Iterator
 import msgspec
 import pytest
 
-from decision_dna.ledger.admission import Admission
 from decision_dna.ledger.audit import verify
-from decision_dna.ledger.authority import AuthorCounter
 from decision_dna.ledger.clock import ManualClock
 from decision_dna.ledger.ids import new_ids
 from decision_dna.ledger.ledger import Ledger
 from decision_dna.ledger.memory import MemoryLock, MemoryStore
 from decision_dna.ledger.opening import resume, write_genesis
-from decision_dna.ledger.plan import Draft, Prepared
+from decision_dna.ledger.plan import Draft
 from decision_dna.ledger.sources import StoreSource
 from decision_dna.ledger.writer import Placed
 from decision_dna.schemas import codec
@@ -138,6 +136,9 @@ class CountedReads(Collection[str]):
     def __contains__(self, source: object) -> bool:
         return source in self._sources
 
+    def add(self, source: str) -> None:
+        self._sources.add(source)
+
     def __len__(self) -> int:
         return len(self._sources)
 
@@ -146,43 +147,14 @@ class CountedReads(Collection[str]):
         return iter(self._sources)
 
 
-class OpenedBefore:
-    """A log in which every principal spoke as some sources, and of which nothing else is asked."""
-
-    def __init__(self, count: int) -> None:
-        self.opened = CountedReads({f"s{number}" for number in range(count)})
-
-    def sources_of(self, principal: str) -> Collection[str]:
-        return self.opened
-
-    def find(self, key: bytes) -> int | None:
-        raise NotImplementedError
-
-    def has_id(self, event_id: bytes) -> bool:
-        raise NotImplementedError
-
-    def check_same(self, row: Prepared, seq: int) -> None:
-        raise NotImplementedError
-
-    def stream_next(self, stream: str) -> int:
-        raise NotImplementedError
-
-    def author_counter(self, key_id: bytes) -> AuthorCounter | None:
-        raise NotImplementedError
-
-
 @pytest.mark.parametrize("most", [50, 500])
 def test_many_new_sources_count_those_of_a_principal_once(most: int) -> None:
     """Counted for each claim, a request of 10,000 sources holds the writer's turn for seconds, let in or refused."""
-    authority = capped(most).writer.authority
-    rows = capped(most).prepare(
-        [Draft(type="x.seen", schema=1, source=f"new{number}", payload=b"\x80") for number in range(300)], "alice"
-    )
-    known = OpenedBefore(50)
-    admission = Admission(known, authority, first_seq=1, recorded_at=START)
-    verdicts = admission.admit(rows, atomic=False)
-    assert sum(isinstance(verdict, int) for verdict in verdicts) == min(300, most - 50)
-    assert known.opened.reads <= 1
+    ledger = capped(most)
+    assert all(opened(ledger, "alice", *(f"s{number}" for number in range(50))))
+    counted = ledger.writer._sources["alice"] = CountedReads(set(ledger.writer.sources_of("alice")))  # type: ignore[assignment]
+    assert sum(opened(ledger, "alice", *(f"new{number}" for number in range(300)))) == min(300, most - 50)
+    assert counted.reads == 1
 
 
 @pytest.mark.parametrize("change", ["removed", "added"])
